@@ -9,8 +9,8 @@ from urllib.parse import unquote
 MAX_CHAIN = 32
 
 # Keywords with data instead of schemas; and maps whose keys are free names.
-_DATA = frozenset({"const", "default", "enum", "example", "examples"})
-_NAMED = frozenset({"dependencies", "dependentSchemas", "patternProperties", "properties", "$defs", "definitions"})
+DATA = frozenset({"const", "default", "enum", "example", "examples"})
+NAMED = frozenset({"dependencies", "dependentSchemas", "patternProperties", "properties", "$defs", "definitions"})
 # Keywords whose schemas apply to the same value, not to a part of it.
 _IN_PLACE = frozenset({"allOf", "anyOf", "dependencies", "dependentSchemas", "else", "if", "not", "oneOf", "then"})
 _REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
@@ -92,8 +92,8 @@ def _references(node: Any, pointer: str, *, in_place: bool = False) -> Iterator[
                 yield value, here
             elif in_place and key not in _IN_PLACE:
                 continue
-            elif key in _NAMED and isinstance(value, Mapping):
+            elif key in NAMED and isinstance(value, Mapping):
                 for name, schema in value.items():
                     yield from _references(schema, step(here, name), in_place=in_place)
-            elif key not in _DATA:
+            elif key not in DATA:
                 yield from _references(value, here, in_place=in_place)

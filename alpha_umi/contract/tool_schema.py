@@ -7,24 +7,23 @@ with the place and the remedy. A schema is of the draft that its `$schema` names
 from __future__ import annotations
 
 import json
-import math
-import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from functools import lru_cache
 from typing import Any
 
 import jsonschema_rs
 
+from alpha_umi.contract.patterns import PatternBudget, PatternError, enforceable, pattern_options, patterns
 from alpha_umi.contract.schema_references import ToolSchemaError, check_references, step
 
-__all__ = ["MAX_BYTES", "ToolSchemaError", "check_schema", "full_validator"]
+__all__ = ["MAX_BYTES", "MAX_PATTERNS_BYTES", "ToolSchemaError", "check_schema", "full_validator", "schema_faults"]
 
 MAX_BYTES = 512 * 1024
 MAX_JSON_DEPTH = 64
-# Of the compiled form of a pattern. Larger ones are not enforced, nor are long repetitions in more patterns than this.
-MAX_PATTERN_BYTES = 16 * 2**20
-MAX_LONG_PATTERNS = 32
-LONG_REPETITION = 100
+# Of the compiled patterns of a schema, and of a request.
+MAX_PATTERNS_BYTES = 8 * 2**20
+# Compiled schemas that are kept.
+_CACHED = 8
 
 _DRAFTS = {
     "draft-04": jsonschema_rs.Draft4Validator,
@@ -37,12 +36,16 @@ _DRAFTS = {
 _UNNAMED = (jsonschema_rs.Draft202012Validator, jsonschema_rs.Draft201909Validator, jsonschema_rs.Draft4Validator)
 
 
-def check_schema(schema: Mapping[str, Any]) -> None:
-    """Raises `ToolSchemaError` unless this is a usable JSON Schema of type object, or empty."""
+def check_schema(schema: Mapping[str, Any], budget: PatternBudget | None = None) -> None:
+    """Raises `ToolSchemaError` unless this is a usable JSON Schema of type object, or empty.
+
+    `budget` is that of its patterns and of those of other schemas that are checked together.
+    """
     _check_size(schema)
     check_references(schema)
+    _check_patterns(schema, PatternBudget(MAX_PATTERNS_BYTES) if budget is None else budget)
     try:
-        full_validator(schema)
+        _compiled_schema(schema)
     except jsonschema_rs.ValidationError as error:
         place = "".join(step("", part) for part in error.instance_path)
         raise ToolSchemaError(
@@ -61,56 +64,56 @@ def check_schema(schema: Mapping[str, Any]) -> None:
             )
 
 
+def schema_faults(
+    schemas: Mapping[int, Mapping[str, Any]],
+) -> Generator[tuple[int, ToolSchemaError], None, None]:
+    """The schemas that `check_schema` refuses, with their keys. Their patterns have one budget together."""
+    budget = PatternBudget(MAX_PATTERNS_BYTES)
+    for key, schema in schemas.items():
+        try:
+            check_schema(schema, budget)
+        except ToolSchemaError as error:
+            yield key, error
+
+
 def full_validator(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
-    """The validator of the full schema; it never opens a connection. Raises `jsonschema_rs.ValidationError`."""
-    written = _with_small_patterns({key: value for key, value in schema.items() if key != "$schema"}, set())
+    """The validator of the full schema, which `check_schema` let pass; it never opens a connection."""
+    return _cached(json.dumps(schema))
+
+
+@lru_cache(_CACHED)
+def _cached(schema: str) -> jsonschema_rs.Validator:
+    return _compiled_schema(json.loads(schema))
+
+
+def _compiled_schema(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
+    """Raises `jsonschema_rs.ValidationError`."""
+    written = {key: value for key, value in enforceable(schema).items() if key != "$schema"}
     dialect = str(schema.get("$schema", ""))
     named = [validator for draft, validator in _DRAFTS.items() if draft in dialect]
     refused: list[jsonschema_rs.ValidationError] = []
     for validator in named or _UNNAMED:
         try:
-            return validator(written, validate_formats=False, offline=True, pattern_options=_PATTERN_OPTIONS)
+            return validator(written, validate_formats=False, offline=True, pattern_options=pattern_options())
         except jsonschema_rs.ValidationError as error:
             refused.append(error)
     raise refused[0]
 
 
-def repetitions(pattern: str) -> int:
-    """The counts of a pattern's repetitions, multiplied: about the size that they add to its automaton."""
-    counts = re.findall(r"\{(?:\d{0,9},)?(\d{1,9}),?\}", pattern)
-    return math.prod(max(int(count), 1) for count in counts)
-
-
-_PATTERN_OPTIONS = jsonschema_rs.FancyRegexOptions(size_limit=MAX_PATTERN_BYTES)
-
-
-@lru_cache(1_024)
-def _fits(pattern: str) -> bool:
-    try:
-        jsonschema_rs.Draft202012Validator({"pattern": pattern}, pattern_options=_PATTERN_OPTIONS)
-    except jsonschema_rs.ValidationError:
-        return False
-    return True
-
-
-def _with_small_patterns(node: Any, long: set[str]) -> Any:
-    """A copy without the patterns that are not enforced. `long` collects those whose size was measured."""
-    if isinstance(node, list):
-        return [_with_small_patterns(value, long) for value in node]
-    if not isinstance(node, Mapping):
-        return node
-    return {
-        key: _with_small_patterns(value, long)
-        for key, value in node.items()
-        if key != "pattern" or not isinstance(value, str) or _is_enforced(value, long)
-    }
-
-
-def _is_enforced(pattern: str, long: set[str]) -> bool:
-    if repetitions(pattern) <= LONG_REPETITION:
-        return True
-    long.add(pattern)
-    return len(long) <= MAX_LONG_PATTERNS and _fits(pattern)
+def _check_patterns(schema: Mapping[str, Any], budget: PatternBudget) -> None:
+    for pattern, pointer in patterns(schema):
+        try:
+            within = budget.charge(pattern)
+        except PatternError as error:
+            raise ToolSchemaError(
+                f"{pattern[:100]!r} is not a regular expression", pointer=pointer, remedy="correct the pattern"
+            ) from error
+        if not within:
+            raise ToolSchemaError(
+                f"its patterns take more than {MAX_PATTERNS_BYTES >> 20} MiB when they are compiled",
+                pointer=pointer,
+                remedy="write fewer patterns, or shorter counts such as {1,200}; use minLength and maxLength",
+            )
 
 
 def _allows_object(kind: object) -> bool:

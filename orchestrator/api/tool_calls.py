@@ -19,6 +19,7 @@ from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.tool_calls import CallTool, ToolCallResult, ToolDetails, ToolRequest
 from alpha_umi.web.scopes import User
+from orchestrator.api.bodies import BoundedBodyRoute
 from orchestrator.api.responses import REPLAYED, IdempotencyKey, request_key
 from orchestrator.api.tools import public_record
 from orchestrator.assembly import Orchestrator
@@ -38,7 +39,8 @@ _log = telemetry.logger(__name__)
 
 def create_router(orchestrator: Orchestrator) -> APIRouter:
     """Routes over one orchestrator."""
-    router = APIRouter(tags=["tools"], dependencies=[Depends(orchestrator.sources.tried)])
+    tried = Depends(orchestrator.sources.tried)
+    router = APIRouter(tags=["tools"], route_class=BoundedBodyRoute, dependencies=[tried])
     registry, keyed = orchestrator.registry, _KeyedCalls()
 
     @router.get("/v1/tools/{name}", summary="One tool, with an example call and its request")
@@ -50,7 +52,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     async def call(name: str, body: CallTool, user: User, request: Request, key: IdempotencyKey) -> Response:
         tool = _tool(registry.of(user.owner), name)
         tool_key = key or uuid.uuid4().hex
-        arguments = await _written_arguments(request)
+        arguments = await asyncio.to_thread(_written_arguments, await request.body())
         preview = await asyncio.to_thread(_preview, registry, name, tool, arguments, tool_key)
         if tool.effect is not EffectClass.READ and not body.confirm:
             raise ServiceError(
@@ -124,9 +126,8 @@ class _KeyedCalls:
         return await asyncio.shield(task), replayed
 
 
-async def _written_arguments(request: Request) -> dict[str, Any]:
-    """The arguments of a request whose body is valid, with the digits of its numbers."""
-    raw = await request.body()
+def _written_arguments(raw: bytes) -> dict[str, Any]:
+    """The arguments of a valid body, with the digits of its numbers."""
     try:
         body: dict[str, Any] = read_json(raw.decode(json.detect_encoding(raw)))
     except (ValueError, RecursionError) as error:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
-from fastapi.routing import APIRoute
 
 from alpha_umi.contract.client_turns import ClientTool
 from alpha_umi.contract.problems import FieldProblem, Kind, ServiceError
-from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
+from alpha_umi.contract.tool_schema import schema_faults
 from alpha_umi.contract.tool_sources import LeftOutInfo, ToolSourceInfo, ToolSourceList
 from alpha_umi.contract.trajectories import MAX_TOOLS, ToolInfo, ToolList
 from alpha_umi.roles.turns import NAME_CHARACTERS, Tool
 from alpha_umi.web.scopes import ToolsUser, User, require_scope
 from orchestrator.api.audit import audit_entry
+from orchestrator.api.bodies import SourceBodyRoute
 from orchestrator.assembly import Orchestrator
 from orchestrator.runs.offer import MAX_STEP_TOOLS
 from orchestrator.store import SHARED
@@ -28,16 +28,21 @@ from orchestrator.tools.kinds import AnySource
 from orchestrator.tools.model import Tool as RegisteredTool
 from orchestrator.tools.registry import ToolView
 from orchestrator.tools.sources import SourceEntry
+from orchestrator.workers import LimitExceeded, Limits, run_limited
 
 # Of a trajectory whose tools are retrieved: the others get the rest of a step.
 MAX_CLIENT_TOOLS = 50
+# Of all tools that the client executes.
+MAX_SCHEMAS_BYTES = 512 * 1024
+_LARGE_BYTES = 64 * 1024
+_CHECK_LIMITS = Limits(cpu_s=10)
 # Of one answer.
 MAX_PROBLEMS = 20
 
 
 def create_router(orchestrator: Orchestrator) -> APIRouter:
     """Routes over one orchestrator."""
-    router = APIRouter(tags=["tools"], route_class=_LargeBodyRoute, dependencies=[Depends(orchestrator.sources.tried)])
+    router = APIRouter(tags=["tools"], route_class=SourceBodyRoute, dependencies=[Depends(orchestrator.sources.tried)])
     registry, sources = orchestrator.registry, orchestrator.sources
 
     @router.get("/v1/tools", summary="Tools on offer")
@@ -77,28 +82,6 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             raise source_problem(error) from error
 
     return router
-
-
-class _LargeBodyRoute(APIRoute):
-    """Parses a body in a thread: for a document of 16 MiB it takes a tenth of a second."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def handler(request: Request) -> Response:
-            return await handle(_LargeBodyRequest(request.scope, request.receive))
-
-        return handler
-
-
-class _LargeBodyRequest(Request):
-    async def json(self) -> Any:
-        return await asyncio.to_thread(json.loads, await self.body(), object_hook=_same)
-
-
-def _same(value: dict[str, Any]) -> dict[str, Any]:
-    """A hook in Python: while it is called, other threads get their turn."""
-    return value
 
 
 def public_record(tool: RegisteredTool) -> dict[str, Any]:
@@ -155,8 +138,7 @@ async def select_tools(
     registered = _registered(view, chosen)
     _require_distinct(chosen, registered)
     if client_tools:
-        # Checking large schemas must not block other requests.
-        await asyncio.to_thread(_check_schemas, chosen)
+        await _check_schemas(chosen)
     return ToolSelection(
         tuple(_name(tool) for tool in chosen),
         registered,
@@ -211,17 +193,34 @@ def _require_distinct(tools: Sequence[str | ClientTool], registered: Mapping[str
         first[short_name] = position
 
 
-def _check_schemas(tools: Sequence[str | ClientTool]) -> None:
-    for position, tool in enumerate(tools):
-        if isinstance(tool, str):
-            continue
-        try:
-            check_schema(tool.parameters)
-        except ToolSchemaError as error:
-            place = f"tools.{position}.parameters{error.pointer.replace('/', '.')}"
-            raise ServiceError(
-                "tool-schema-invalid", f"tool {tool.name!r}: {error.reason}", field=place, remedy=error.remedy
-            ) from error
+async def _check_schemas(tools: Sequence[str | ClientTool]) -> None:
+    """Raises `ServiceError` for the first schema that cannot be used, and if all are too large or dear together."""
+    schemas = {position: tool.parameters for position, tool in enumerate(tools) if isinstance(tool, ClientTool)}
+    size = await asyncio.to_thread(_size, schemas)
+    if size > MAX_SCHEMAS_BYTES:
+        detail = f"the schemas of the tools have {size} bytes, allowed are {MAX_SCHEMAS_BYTES}"
+        raise ServiceError("tool-schema-invalid", detail, field="tools", remedy="describe less, or offer fewer tools")
+    try:
+        # The check of large schemas holds the interpreter's lock.
+        if size > _LARGE_BYTES:
+            faults = await run_limited(schema_faults, schemas, limits=_CHECK_LIMITS)
+        else:
+            faults = await asyncio.to_thread(lambda: list(schema_faults(schemas)))
+    except LimitExceeded as error:
+        detail = f"checking the schemas of the tools failed: {error}"
+        raise ServiceError("tool-schema-invalid", detail, field="tools", remedy="describe less") from error
+    for position, fault in faults:
+        place = f"tools.{position}.parameters{fault.pointer.replace('/', '.')}"
+        detail = f"tool {_name(tools[position])!r}: {fault.reason}"
+        raise ServiceError("tool-schema-invalid", detail, field=place, remedy=fault.remedy)
+
+
+def _size(schemas: Mapping[int, Any]) -> int:
+    try:
+        return len(json.dumps(schemas))
+    except (RecursionError, ValueError):
+        # The check itself says what is wrong.
+        return 0
 
 
 def _name(tool: str | ClientTool) -> str:

@@ -16,6 +16,7 @@ from alpha_umi.contract.trajectories import CreateTrajectory, Trajectory, Trajec
 from alpha_umi.trajectory import Status, TrajectoryCreated
 from alpha_umi.web.scopes import User
 from orchestrator.api.audit import audit_entry
+from orchestrator.api.bodies import BoundedBodyRoute
 from orchestrator.api.responses import ANSWERS, IdempotencyKey, answer, request_key
 from orchestrator.api.tools import select_tools
 from orchestrator.assembly import Orchestrator
@@ -40,7 +41,7 @@ class ListQuery(BaseModel):
 
 def create_router(orchestrator: Orchestrator) -> APIRouter:
     """Routes over one orchestrator."""
-    router = APIRouter(tags=["trajectories"])
+    router = APIRouter(tags=["trajectories"], route_class=BoundedBodyRoute)
     store, runs = orchestrator.store, orchestrator.runs
 
     @router.post(
@@ -122,7 +123,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 
 def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
     """Routes that extend a trajectory: outputs of tools that the client executes, and further messages."""
-    router = APIRouter(tags=["trajectories"])
+    router = APIRouter(tags=["trajectories"], route_class=BoundedBodyRoute)
     client_turns, keys = orchestrator.client_turns, orchestrator.request_keys
 
     @router.post(

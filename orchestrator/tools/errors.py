@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from orchestrator.tools.model import LeftOut
@@ -43,6 +43,16 @@ class ToolSourceError(ToolsError):
         self.field = field
         self.remedy = remedy
         self.left_out: Sequence[LeftOut] = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # It travels between processes, and its text is not made of its arguments alone.
+        return _same_error, (type(self), self.args, self.__dict__)
+
+
+def _same_error(kind: type[ToolSourceError], args: tuple[Any, ...], fields: dict[str, Any]) -> ToolSourceError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
 
 
 class DocumentError(ToolSourceError):

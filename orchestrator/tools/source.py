@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
@@ -42,6 +42,10 @@ class ToolSource(BaseModel):
             except RequestRefused as error:
                 raise ValueError(str(error)) from None
         return address
+
+    def light(self) -> Self:
+        """The source without what only loading it needs."""
+        return self
 
     def record(self) -> dict[str, Any]:
         """A plain dict that `kinds.parse_source` reads back. It holds the secrets in clear: for the store alone."""

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from alpha_umi.contract.tool_schema import full_validator
 from examples.facts import has_words, rounds_to
 from examples.tool_api.app import create_app
 from orchestrator.tools.model import EffectClass
@@ -81,7 +82,7 @@ async def test_the_calls_are_valid_and_give_the_facts(
 ) -> None:
     answered: list[str | float] = []
     for expected in entry["calls"]:
-        problems = operations[expected["tool"]].validator.iter_errors(expected["arguments"])
+        problems = full_validator(operations[expected["tool"]].tool.parameters).iter_errors(expected["arguments"])
         assert [error.message for error in problems] == []
         response = await call(client, expected["tool"], expected["arguments"])
         assert response.status_code == 200, response.text

@@ -293,7 +293,28 @@ BAD_TOOLS: list[tuple[list[Any], str, str]] = [
         "tool-schema-invalid",
         "tools.0.parameters.properties.b.$ref",
     ),
-    ([{"name": "a", "parameters": {"type": "object", "title": "x" * 600_000}}], "tool-schema-invalid", "tools.0"),
+    ([{"name": "a", "parameters": {"type": "object", "title": "x" * 600_000}}], "tool-schema-invalid", "tools"),
+    (
+        [{"name": n, "parameters": {"type": "object", "title": "x" * 300_000}} for n in "ab"],
+        "tool-schema-invalid",
+        "tools",
+    ),
+    (
+        [{"name": n, "parameters": {"properties": {"a": {"type": "strin"}}, "title": "x" * 100_000}} for n in "ab"],
+        "tool-schema-invalid",
+        "tools.0.parameters.properties.a.type",
+    ),
+    (
+        [
+            {
+                "name": name,
+                "parameters": {"properties": {f"p{n}": {"pattern": rf"\p{{L}}{{1,{start + n}}}"} for n in range(5)}},
+            }
+            for name, start in (("a", 200), ("b", 300))
+        ],
+        "tool-schema-invalid",
+        "tools.1.parameters.properties.p3.pattern",
+    ),
     ([{"name": f"t{number}"} for number in range(101)], "invalid-request", "tools"),
 ]
 

@@ -71,7 +71,7 @@ def orchestrator_process(
     chosen = {"port": free_port(), "log_level": "ERROR", **settings}
     with tempfile.TemporaryDirectory() as folder:
         errors = Path(folder, "stderr")
-        process = _FORKS.Process(target=_run, args=(variables(chosen), errors, stop_grace_s), daemon=True)
+        process = _FORKS.Process(target=_run, args=(variables(chosen), errors, stop_grace_s))
         process.start()
         started = OrchestratorProcess(process, f"http://127.0.0.1:{chosen['port']}", errors)
         try:

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from llguidance import LLMatcher
 
+from alpha_umi.contract.patterns import enforced_size
 from alpha_umi.serving.calls.alternatives import Reader, Schema, TooLarge
 from alpha_umi.serving.engine import Grammar
 
@@ -348,7 +349,9 @@ class _Writer:
 
     def _narrowed(self, leaf: Schema, keyword: str, value: str) -> Schema:
         narrowed = {**leaf, keyword: value}
-        if (keyword == "format" or _is_small(value)) and _leaf_compiles(_json(narrowed)):
+        if (keyword == "format" or (_is_small(value) and enforced_size(value) is not None)) and _leaf_compiles(
+            _json(narrowed)
+        ):
             return narrowed
         self.loosened.add(keyword)
         return leaf

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import jsonschema_rs
-
 from orchestrator.tools.model import Tool
-from orchestrator.tools.openapi.schema import compile_schema
 
 Location = Literal["path", "query", "header", "cookie"]
 # `json` is a parameter or part with `content` of JSON. `content` is a part of a form without a style: scalars are
@@ -92,7 +88,7 @@ class Operation:
     security: tuple[tuple[Scheme, ...], ...]
     answers: tuple[str, ...]
 
-    @functools.cached_property
-    def validator(self) -> jsonschema_rs.Draft202012Validator:
-        """Checks arguments by the tool's schema. It takes much more memory than the schema, and most are never used."""
-        return compile_schema(self.tool.parameters, self.path)
+
+def with_schema(operation: Operation, schema: dict[str, Any]) -> Operation:
+    """The operation, with a tool that has this schema."""
+    return replace(operation, tool=replace(operation.tool, parameters=schema))

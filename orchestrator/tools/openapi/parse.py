@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
-from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
+from alpha_umi.contract.patterns import PatternBudget
+from alpha_umi.contract.tool_schema import MAX_PATTERNS_BYTES, ToolSchemaError, check_schema
 from alpha_umi.roles.turns import NAME_CHARACTERS
 from orchestrator.tools.errors import DocumentError, ToolSourceError
 from orchestrator.tools.model import EffectClass, LeftOut, Tool
@@ -30,11 +31,7 @@ from orchestrator.tools.openapi.document import (
 )
 from orchestrator.tools.openapi.operation import Operation
 from orchestrator.tools.openapi.references import References
-from orchestrator.tools.openapi.schema import (
-    Schema,
-    SchemaReader,
-    compile_schema,
-)
+from orchestrator.tools.openapi.schema import Schema, SchemaReader
 from orchestrator.tools.openapi.security import security_of
 from orchestrator.tools.openapi.servers import GIVE_BASE_URL, choose_server, has_dot_segment, operator_base
 from orchestrator.tools.openapi.signature import UNSUPPORTED, ArgumentSchema
@@ -42,8 +39,6 @@ from orchestrator.tools.openapi.swagger import converted_operation, converted_ro
 from orchestrator.tools.shorten import storable
 
 MAX_OPERATIONS: Final = 5_000
-# Of all tools together; bounds the time and the memory that a document can take.
-MAX_DOCUMENT_PARTS: Final = 250_000
 MAX_SCHEMA_BYTES: Final = 256 * 1024
 MAX_DESCRIPTION_CHARACTERS: Final = 1_024
 MAX_REASON_CHARACTERS: Final = 500
@@ -74,6 +69,27 @@ class Selection:
 EVERYTHING: Final = Selection()
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """Parts of the schemas of all tools, and bytes of their compiled patterns.
+
+    What exceeds them is left out or not enforced, or, if they are `strict`, `BoundsExceeded` is raised.
+    """
+
+    parts: int
+    patterns_bytes: int
+    strict: bool = False
+
+
+FULL: Final = Bounds(250_000, 64 * 2**20)
+# Of a document that is read beside other work.
+SMALL: Final = Bounds(20_000, 8 * 2**20, strict=True)
+
+
+class BoundsExceeded(Exception):
+    """The document takes more time or memory than the bounds allow."""
+
+
 def _accept(_: Operation) -> None:
     return None
 
@@ -88,6 +104,7 @@ def parse_document(
     selection: Selection = EVERYTHING,
     trust_effects: bool = False,
     accept: Callable[[Operation], None] = _accept,
+    bounds: Bounds = FULL,
 ) -> tuple[list[Operation], list[LeftOut]]:
     """The operations of a document that can be offered, and those that cannot, both in its order.
 
@@ -95,7 +112,7 @@ def parse_document(
     change something have `default_effect`; an operation's `x-effect` may state a more careful class, and, if
     `trust_effects`, also a less careful one. `accept` raises `ToolSourceError` for operations to leave out. Raises
     `DocumentError` for a document that cannot be read; if no operation can be offered, `ToolSourceError` with the
-    reasons.
+    reasons; `BoundsExceeded` if the bounds say so.
     """
     root = read_document(raw)
     version = openapi_version(root)
@@ -111,6 +128,7 @@ def parse_document(
         document_url=document_url,
         default_effect=default_effect,
         trust_effects=trust_effects,
+        bounds=bounds,
     )
     refs, errors = _listed(root)
     selected = _selected(refs, selection)
@@ -127,6 +145,10 @@ def parse_document(
         else:
             operations.append(operation)
         left_out += [_left_out(name, f"{ref.method.upper()} {ref.path}", fault, ref.pointer) for fault in faults]
+    if parser.unpaid:
+        if bounds.strict:
+            raise BoundsExceeded
+        left_out.append(_left_out("", "patterns", _unpaid(parser.unpaid), "#"))
     if not operations:
         refusal = _nothing_left(failures)
         refusal.left_out = left_out
@@ -168,15 +190,23 @@ class _Parser:
     document_url: str | None
     default_effect: EffectClass
     trust_effects: bool
+    bounds: Bounds
     parts: int = field(default=0, init=False)
+    patterns: PatternBudget = field(init=False)
+    unpaid: int = field(default=0, init=False)
     # By digest.
     schemas: dict[bytes, Schema] = field(default_factory=dict, init=False)
 
+    def __post_init__(self) -> None:
+        self.patterns = PatternBudget(self.bounds.patterns_bytes)
+
     def operation(self, name: str, ref: _OperationRef) -> tuple[Operation, list[ToolSourceError]]:
         """The operation, and the optional parts that it is offered without. Raises `ToolSourceError`."""
-        if self.parts > MAX_DOCUMENT_PARTS:
+        if self.bounds.strict and (self.parts > self.bounds.parts or self.unpaid):
+            raise BoundsExceeded
+        if self.parts > self.bounds.parts:
             raise DocumentError(
-                f"the operations before it have more than {MAX_DOCUMENT_PARTS} parts of schemas in all",
+                f"the operations before it have more than {self.bounds.parts} parts of schemas in all",
                 field=ref.pointer,
                 remedy="select the operations that are needed with `operations`, `tags` or `paths`",
             )
@@ -211,8 +241,6 @@ class _Parser:
         digest = hashlib.sha256(_written(schema, pointer)).digest()
         if digest not in self.schemas:
             _check_callable(schema, pointer)
-            # Only to see that it is valid; `Operation.validator` compiles it again when the tool is called.
-            compile_schema(schema, pointer)
             self.schemas[digest] = schema
         return self.schemas[digest]
 
@@ -232,7 +260,7 @@ class _Parser:
         parameters: Mapping[str, Any],
         withheld: frozenset[tuple[str, str]],
     ) -> ArgumentSchema:
-        reader = SchemaReader(self.root, self.version)
+        reader = SchemaReader(self.root, self.version, self.patterns)
         signature = ArgumentSchema(self.root, reader, withheld)
         try:
             signature.add_parameters(_fitting(self.root, ref, parameters))
@@ -240,6 +268,7 @@ class _Parser:
                 signature.add_body(node["requestBody"], child(ref.pointer, "requestBody"), method=ref.method)
         finally:
             self.parts += reader.parts
+            self.unpaid += reader.unpaid
         return signature
 
     def _effect(self, ref: _OperationRef) -> EffectClass:
@@ -365,15 +394,33 @@ def _tags(node: Mapping[str, Any]) -> set[str]:
 
 
 def _matches(path: str, pattern: str) -> bool:
-    if "*" in pattern:
-        return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), path, re.DOTALL) is not None
-    return path == pattern or path.startswith(pattern.rstrip("/") + "/")
+    if "*" not in pattern:
+        return path == pattern or path.startswith(pattern.rstrip("/") + "/")
+    first, *inner, last = pattern.split("*")
+    if len(path) < len(first) + len(last) or not (path.startswith(first) and path.endswith(last)):
+        return False
+    # The leftmost place of each part leaves the most for the next: no backtracking.
+    position, end = len(first), len(path) - len(last)
+    for part in inner:
+        position = path.find(part, position, end) + len(part)
+        if position < len(part):
+            return False
+    return True
 
 
 def _left_out(name: str, operation: str, error: ToolSourceError, pointer: str = "#/paths") -> LeftOut:
     place = error.field if error.field.startswith("#") else pointer
     reason = f"{error.message}; {error.remedy}"
     return LeftOut(*(storable(text)[:MAX_REASON_CHARACTERS] for text in (name, operation, place, reason)))
+
+
+def _unpaid(number: int) -> DocumentError:
+    return DocumentError(
+        f"{number} patterns are not checked before a call: when they are compiled, those of an operation may take "
+        f"{MAX_PATTERNS_BYTES >> 20} MiB, and those of a document {FULL.patterns_bytes >> 20} MiB",
+        field="#",
+        remedy="write fewer, or shorter counts such as {1,200}",
+    )
 
 
 def _nothing_left(failures: list[ToolSourceError]) -> ToolSourceError:

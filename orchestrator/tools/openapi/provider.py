@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -24,17 +26,28 @@ from orchestrator.tools.errors import (
 from orchestrator.tools.model import EffectClass, LeftOut, RequestPreview, Tool, ToolResult
 from orchestrator.tools.observation import failure, observe
 from orchestrator.tools.openapi.document import MAX_BYTES, SMALLER
-from orchestrator.tools.openapi.operation import Operation
-from orchestrator.tools.openapi.parse import MAX_OPERATIONS, Selection, parse_document
-from orchestrator.tools.openapi.references import bundled
+from orchestrator.tools.openapi.operation import Operation, with_schema
+from orchestrator.tools.openapi.parse import (
+    FULL,
+    MAX_OPERATIONS,
+    SMALL,
+    Bounds,
+    BoundsExceeded,
+    Selection,
+    parse_document,
+)
+from orchestrator.tools.openapi.references import bundling, loaded
 from orchestrator.tools.openapi.request import build_request, check_arguments, with_defaults
 from orchestrator.tools.openapi.security import Credentials, place_credentials
 from orchestrator.tools.shorten import shorten_structure
 from orchestrator.tools.source import ToolSource
+from orchestrator.workers import LimitExceeded, Question, run_limited
 
 FETCH_TIMEOUT_S: Final = 15.0
 MAX_SHOWN_BYTES: Final = 16 * 1024
 _LARGE_BYTES: Final = 64 * 1024
+# Of a document.
+_SMALL_BYTES: Final = 64 * 1024
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # Set by the HTTP client and by `request`.
 _RESERVED_HEADERS = frozenset({
@@ -88,6 +101,10 @@ class OpenApiSource(ToolSource):
             raise ValueError("give `url` or `document`")
         return self
 
+    def light(self) -> Self:
+        """The source without its document."""
+        return self.model_copy(update={"document": None})
+
     def document_bytes(self) -> bytes | None:
         """The document as given, or None if it has to be fetched. Raises `DocumentError` for endless nesting."""
         if isinstance(self.document, dict):
@@ -100,14 +117,21 @@ class OpenApiSource(ToolSource):
 
 @dataclass(frozen=True)
 class OpenApiProvider:
-    """The operations of one document. `source` holds the document as it was read."""
+    """The operations of one document."""
 
-    source: OpenApiSource
     base_url: str
     tools: Mapping[str, Tool]
     left_out: Sequence[LeftOut]
     _operations: Mapping[str, tuple[Operation, Credentials]] = field(repr=False)
     _egress: Egress = field(repr=False)
+    _light: OpenApiSource = field(repr=False)
+    _compressed: bytes = field(repr=False)
+
+    @property
+    def source(self) -> OpenApiSource:
+        """The source with the document as it was read."""
+        text = zlib.decompress(self._compressed).decode("utf-8", "replace")
+        return self._light.model_copy(update={"document": text})
 
     def preview(self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str) -> RequestPreview:
         """The operation's request; see `ToolProvider`."""
@@ -152,22 +176,76 @@ async def load_openapi(source: OpenApiSource, egress: Egress) -> OpenApiProvider
     raw = await asyncio.to_thread(source.document_bytes)
     if raw is None:
         raw = await _fetch(source, source.url or "", egress)
-    if source.remote_references:
-        raw = await bundled(raw, source.url, lambda url: _fetch(source, url, egress))
-    # A large document takes a while to read; requests are served meanwhile.
-    operations, left_out = await asyncio.to_thread(read_operations, source, raw)
+    items = await _read(source, raw, egress)
+    schemas = [item for item in items if isinstance(item, dict)]
+    operations = {
+        item.operation.tool.name: (with_schema(item.operation, schemas[item.schema]), item.credentials)
+        for item in items
+        if isinstance(item, _Read)
+    }
     return OpenApiProvider(
-        source.model_copy(update={"document": raw.decode("utf-8", "replace")}),
         next(operation.base_url for operation, _ in operations.values()),
         {name: operation.tool for name, (operation, _) in operations.items()},
-        left_out,
+        [item for item in items if isinstance(item, LeftOut)],
         operations,
         egress,
+        source.light(),
+        next((item for item in items if isinstance(item, bytes)), b""),
     )
 
 
+async def _read(source: OpenApiSource, raw: bytes, egress: Egress) -> list[_Item]:
+    """What `_reading` yields. A document that takes little is read here, others in a process of their own."""
+    settings = source.light()
+    if len(raw) <= _SMALL_BYTES and not source.remote_references:
+        with contextlib.suppress(BoundsExceeded):
+            return await asyncio.to_thread(lambda: list(_reading(settings, raw, SMALL)))  # type: ignore[arg-type]
+    try:
+        return await run_limited(
+            _reading, settings, raw, FULL, answer=lambda urls: loaded(urls, lambda url: _fetch(source, url, egress))
+        )
+    except LimitExceeded as error:
+        raise DocumentError(f"reading the document failed: {error}", field="#", remedy=SMALLER) from error
+
+
+@dataclass(frozen=True)
+class _Read:
+    """An operation without its schema, which is number `schema`."""
+
+    operation: Operation
+    credentials: Credentials
+    schema: int
+
+
+_Item = bytes | dict[str, Any] | _Read | LeftOut
+
+
+def _reading(
+    source: OpenApiSource, raw: bytes, bounds: Bounds
+) -> Generator[Question | _Item, list[bytes | None], None]:
+    """The document, compressed, schemas, operations, and what was left out."""
+    if source.remote_references:
+        job = bundling(raw, source.url)
+        answers: list[bytes | None] | None = None
+        try:
+            while True:
+                answers = yield Question(next(job) if answers is None else job.send(answers))
+        except StopIteration as done:
+            raw = done.value
+    yield zlib.compress(raw, 1)
+    operations, left_out = read_operations(source, raw, bounds)
+    numbers: dict[int, int] = {}
+    for operation, credentials in operations.values():
+        schema = operation.tool.parameters
+        if id(schema) not in numbers:
+            numbers[id(schema)] = len(numbers)
+            yield schema
+        yield _Read(with_schema(operation, {}), credentials, numbers[id(schema)])
+    yield from left_out
+
+
 def read_operations(
-    source: OpenApiSource, raw: bytes
+    source: OpenApiSource, raw: bytes, bounds: Bounds = FULL
 ) -> tuple[dict[str, tuple[Operation, Credentials]], list[LeftOut]]:
     """The operations of the source's document by tool name, and those left out. Raises `ToolSourceError`."""
     credentials: dict[str, Credentials] = {}
@@ -185,6 +263,7 @@ def read_operations(
         selection=Selection(source.operations, source.tags, source.paths, source.methods),
         trust_effects=source.url is None,
         accept=place,
+        bounds=bounds,
     )
     return {each.tool.name: (each, credentials[each.tool.name]) for each in operations}, left_out
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote, urldefrag, urljoin
 
@@ -143,14 +143,14 @@ class References:
                 self._references.setdefault((id(node), key), _Reference(node, key, base, own))
 
 
-async def bundled(raw: bytes, address: str | None, load: Load) -> bytes:
+def bundling(raw: bytes, address: str | None) -> Generator[list[str], list[bytes | None], bytes]:
     """The document as JSON, with the documents that it refers to inside; `raw` if it refers to none.
 
-    Documents that cannot be loaded or read are passed over. Raises `DocumentError` for a document that is none, and
-    if all documents together exceed the bounds of one.
+    It yields the addresses of documents, and takes what stands there; None is passed over, as is what cannot be read.
+    Raises `DocumentError` for a document that is none, and if all documents together exceed the bounds of one.
     """
-    root = await asyncio.to_thread(read_document, raw)
-    references = await asyncio.to_thread(References, root, address)
+    root = read_document(raw)
+    references = References(root, address)
     tried: set[str] = set()
     size = len(raw)
     while missing := [url for url in references.missing() if url not in tried]:
@@ -159,27 +159,46 @@ async def bundled(raw: bytes, address: str | None, load: Load) -> bytes:
             raise _too_many(f"the document refers to more than {MAX_REMOTE_DOCUMENTS} other documents")
         for start in range(0, len(missing), _AT_ONCE):
             some = missing[start : start + _AT_ONCE]
-            for url, part in zip(some, await asyncio.gather(*(_loaded(load, url) for url in some)), strict=True):
-                if part is not None:
-                    size += len(part[0])
+            for url, part in zip(some, (yield some), strict=True):
+                document = _readable(part)
+                if part is not None and document is not None:
+                    size += len(part)
                     if size > MAX_BYTES:
                         raise _too_many(f"the document and those it refers to are larger than {MAX_BYTES} bytes")
-                    await asyncio.to_thread(references.add, url, part[1])
+                    references.add(url, document)
     if not root.get(REMOTE):
         return raw
-
-    def written() -> bytes:
-        references.rewrite()
-        return json.dumps(root, ensure_ascii=False).encode("utf-8", "surrogatepass")
-
-    return await asyncio.to_thread(written)
+    references.rewrite()
+    return json.dumps(root, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-async def _loaded(load: Load, url: str) -> tuple[bytes, Any] | None:
+async def bundled(raw: bytes, address: str | None, load: Load) -> bytes:
+    """What `bundling` returns, with the documents that `load` returns."""
+    job = bundling(raw, address)
     try:
-        raw = await load(url)
-        return raw, await asyncio.to_thread(read_document, raw)
-    except (DocumentError, SourceUnreachableError):
+        urls = next(job)
+        while True:
+            urls = job.send(await loaded(urls, load))
+    except StopIteration as done:
+        return bytes(done.value)
+
+
+async def loaded(urls: Sequence[str], load: Load) -> list[bytes | None]:
+    """The documents of these addresses, None for those that cannot be loaded."""
+
+    async def one(url: str) -> bytes | None:
+        try:
+            return await load(url)
+        except (DocumentError, SourceUnreachableError):
+            return None
+
+    return await asyncio.gather(*map(one, urls))
+
+
+def _readable(part: bytes | None) -> Any:
+    try:
+        return None if part is None else read_document(part)
+    except DocumentError:
         return None
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
+from alpha_umi.contract.value_check import first_fault
 from orchestrator.tools.egress import OutboundRequest
 from orchestrator.tools.errors import ALL_ARGUMENTS, ArgumentError
 from orchestrator.tools.model import EffectClass
@@ -45,9 +46,8 @@ def with_defaults(operation: Operation, arguments: Mapping[str, Any]) -> dict[st
 def check_arguments(operation: Operation, arguments: Mapping[str, Any]) -> None:
     """Raises `ArgumentError` naming the first argument that cannot be sent or does not satisfy the tool's schema."""
     plain = {name: _plain(value, name) for name, value in arguments.items()}
-    for error in operation.validator.iter_errors(plain):
-        path = [str(part) for part in error.instance_path]
-        raise ArgumentError(".".join(path) or ALL_ARGUMENTS, f"is not valid: {error.message[:300]}")
+    if (fault := first_fault(operation.tool.parameters, plain)) is not None:
+        raise ArgumentError(".".join(fault.place) or ALL_ARGUMENTS, f"is not valid: {fault.message[:300]}")
 
 
 def build_request(

@@ -8,7 +8,6 @@ under `$defs`. Read-only properties are left out: requests do not send them. Ann
 from __future__ import annotations
 
 import contextlib
-import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +15,8 @@ from typing import Any, Final, TypeVar
 
 import jsonschema_rs
 
+from alpha_umi.contract.patterns import PatternBudget, PatternError, enforced_size, pattern_options
+from alpha_umi.contract.tool_schema import MAX_PATTERNS_BYTES
 from orchestrator.tools.errors import DocumentError
 from orchestrator.tools.openapi.document import UnreadableError, Version, child, lookup
 
@@ -29,15 +30,8 @@ MAX_EXAMPLE_CHARACTERS: Final = 64
 _SHARED_PARTS: Final = 12
 # Schemas that apply to one and the same value; each costs time whenever a value is checked.
 _MAX_EVALUATIONS: Final = 10_000
-# Steps of a backtracking pattern before validation gives up, so that no pattern can hang it.
-_BACKTRACK_LIMIT: Final = 10_000
-# Bytes of a compiled pattern; larger ones are refused.
-_PATTERN_BYTES: Final = 4 * 1024 * 1024
-# Counted in parts, a pattern of that size.
-_PATTERN_PARTS: Final = 4_000
 # Counted in parts, the check of a default against definitions.
 _DEFAULT_PARTS: Final = 500
-_REPETITION: Final = re.compile(r"(\)?)\{(\d{1,6})(?:,(\d{0,6}))?\}")
 
 _ANNOTATIONS = frozenset({"description", "default", "examples"})
 _VALUES = frozenset({
@@ -80,11 +74,16 @@ class _Path:
 class SchemaReader:
     """Converts the schemas of one operation; the bounds apply to all of them together.
 
+    `budget` is that of all patterns of the document, and `unpaid` counts those that exceed it and are not enforced.
     `definitions` belong under `$defs` of the schema that the results become parts of. `passed_over` are the optional
     parts that cannot be read, by pointer; the results do not have them.
     """
 
-    def __init__(self, root: Mapping[str, Any], version: Version) -> None:
+    def __init__(self, root: Mapping[str, Any], version: Version, budget: PatternBudget | None = None) -> None:
+        own = PatternBudget(MAX_PATTERNS_BYTES)
+        # That of the document first: what it does not pay for is not measured.
+        self._budgets = (own,) if budget is None else (budget, own)
+        self.unpaid = 0
         self.definitions: dict[str, Schema] = {}
         self.passed_over: dict[str, DocumentError] = {}
         self.parts = 0
@@ -150,6 +149,22 @@ class SchemaReader:
                 field=pointer,
                 remedy="simplify them, or leave the operation out with `operations`",
             )
+
+    def _is_enforced(self, pattern: str) -> bool:
+        try:
+            within = all(budget.charge(pattern) for budget in self._budgets)
+            self.unpaid += not within
+            return within and enforced_size(pattern) is not None
+        except PatternError:
+            return False
+
+    def _check_names(self, node: Any, pointer: str) -> None:
+        for pattern in node if isinstance(node, Mapping) else ():
+            with contextlib.suppress(PatternError):
+                if not all(budget.charge(pattern) for budget in self._budgets):
+                    raise DocumentError(
+                        "its patterns are too large, or too many in all", field=pointer, remedy="write fewer patterns"
+                    )
 
     def _with_siblings(
         self, node: Mapping[str, Any], resolved: Schema | bool, pointer: str, path: _Path
@@ -217,11 +232,10 @@ class SchemaReader:
                 schema[key] = value
                 if key != "description":
                     self._count(_data_parts(value), pointer)
-                if key == "pattern" and isinstance(value, str):
-                    self._count(_pattern_parts(value), pointer)
-                    if not _compiles(value):
-                        # The tool's own server still applies it.
-                        del schema[key]
+                if key == "pattern" and isinstance(value, str) and not self._is_enforced(value):
+                    # The tool's own server still applies it.
+                    del schema[key]
+                    self._freed += 1
                 continue
             if key not in _SCHEMAS | _SCHEMA_LISTS | _SCHEMA_MAPS:
                 continue
@@ -245,6 +259,8 @@ class SchemaReader:
                 self._read(item, child(at, index), inside) for index, item in items
             ]
         if key in _SCHEMA_MAPS:
+            if key == "patternProperties":
+                self._check_names(value, at)
             required = node.get("required") if key == "properties" else True
             members = {}
             for name, item in _typed(value, dict, pointer, key).items():
@@ -350,9 +366,7 @@ def short_example(value: Any) -> Schema:
 def compile_schema(schema: Schema, pointer: str) -> jsonschema_rs.Draft202012Validator:
     """A validator. Raises `DocumentError` for what is not a valid JSON Schema."""
     try:
-        return jsonschema_rs.Draft202012Validator(
-            schema, pattern_options=jsonschema_rs.FancyRegexOptions(_BACKTRACK_LIMIT, _PATTERN_BYTES)
-        )
+        return jsonschema_rs.Draft202012Validator(schema, pattern_options=pattern_options())
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         message = getattr(error, "message", None) or str(error)
         raise DocumentError(
@@ -360,15 +374,6 @@ def compile_schema(schema: Schema, pointer: str) -> jsonschema_rs.Draft202012Val
             field=pointer,
             remedy="correct it (JSON Schema 2020-12)",
         ) from error
-
-
-@functools.lru_cache(1_024)
-def _compiles(pattern: str) -> bool:
-    try:
-        compile_schema({"pattern": pattern}, "#")
-    except DocumentError:
-        return False
-    return True
 
 
 def _data_parts(value: Any) -> int:
@@ -383,15 +388,6 @@ def _data_parts(value: Any) -> int:
             for inside in (item.values() if isinstance(item, dict) else item)
         ]
     return number // 4
-
-
-def _pattern_parts(pattern: str) -> int:
-    """How large the compiled pattern is, roughly: repeated characters add up, repeated groups multiply."""
-    size, groups = len(pattern), 1
-    for group, least, most in _REPETITION.findall(pattern):
-        number = max(1, int(most or least))
-        size, groups = (size, groups * number) if group else (size + number, groups)
-    return min(size * groups // 4, _PATTERN_PARTS)
 
 
 def _as_object(schema: Schema | bool) -> Schema:

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from alpha_umi.contract.tool_schema import full_validator
 from alpha_umi.roles.turns import tool_line
 from orchestrator.tools.errors import DocumentError
 from orchestrator.tools.model import EffectClass, LeftOut
-from orchestrator.tools.openapi import parse as parse_module
 from orchestrator.tools.openapi.operation import Operation
-from orchestrator.tools.openapi.parse import Selection, parse_document
+from orchestrator.tools.openapi.parse import Bounds, BoundsExceeded, Selection, parse_document
 from orchestrator.tools.openapi.request import build_request
 from orchestrator.tools.openapi.security import Credentials
 from orchestrator.tools.tool_sets import role_tool
@@ -284,7 +284,7 @@ SCHEMAS = {
     "large": ({"enum": ["x" * 1_000] * 300}, {}, "262144"),
     "wrong type": ({"type": "strange"}, {}, "not valid"),
     "wrong bound": ({"type": "string", "minLength": -1}, {}, "minimum of 0"),
-    "a wrong pattern of names": ({"patternProperties": {"(": {}}}, {}, "not a .regex."),
+    "a wrong pattern of names": ({"patternProperties": {"(": {}}}, {}, "not a regular expression"),
     "a deep value": ({"const": json.loads("[" * 70 + "]" * 70)}, {}, "nested deeper than 64"),
     "properties that are none": ({"type": "object", "properties": [1]}, {}, "properties must be an object"),
     "a dynamic reference": ({"$dynamicRef": "#x"}, {}, "not supported"),
@@ -619,9 +619,9 @@ def test_recursive_schemas_keep_their_recursion(document: Document) -> None:
     described = "What to look for. Members: text (string, required), all_of (array of object)"
     assert query == {"$ref": "#/$defs/Query", "type": "object", "description": described}
     deep: dict[str, Any] = {"text": "a", "all_of": [{"text": "b", "all_of": [{"text": "c"}]}]}
-    assert operation.validator.is_valid({"query": deep})
+    assert full_validator(operation.tool.parameters).is_valid({"query": deep})
     deep["all_of"][0]["all_of"][0] = {"text": 5}
-    assert not operation.validator.is_valid({"query": deep})
+    assert not full_validator(operation.tool.parameters).is_valid({"query": deep})
 
 
 def test_a_recursive_body_is_flat(document: Document) -> None:
@@ -640,7 +640,7 @@ def test_types_that_refer_to_their_base_and_it_to_them(document: Document) -> No
         "Dog": {"allOf": [of("Pet"), {"properties": {"tail": {"type": "boolean"}}}]},
     }
     post = {"requestBody": body({"type": "object", "properties": {"pet": of("Pet")}}), "responses": OK}
-    validator = only(document({"/x": {"post": post}}, components={"schemas": schemas})).validator
+    validator = full_validator(only(document({"/x": {"post": post}}, components={"schemas": schemas})).tool.parameters)
     assert validator.is_valid({"pet": {"name": "a", "lives": 9}})
     assert not validator.is_valid({"pet": {"name": 5}})
 
@@ -663,8 +663,8 @@ def test_what_lies_too_deep_is_left_free(document: Document) -> None:
     value: Any = {"b": 1}
     for _ in range(28):
         value = {"a": value}
-    assert operation.validator.is_valid({"body": value})
-    assert not operation.validator.is_valid({"body": {"a": {"b": 1}}})
+    assert full_validator(operation.tool.parameters).is_valid({"body": value})
+    assert not full_validator(operation.tool.parameters).is_valid({"body": {"a": {"b": 1}}})
 
 
 def test_operations_with_equal_arguments_share_their_schema(document: Document) -> None:
@@ -672,12 +672,6 @@ def test_operations_with_equal_arguments_share_their_schema(document: Document) 
     one, two, other = parse(document({"/x": {"get": get}, "/y": {"get": get}, "/z": {"get": {"responses": OK}}}))
     assert one.tool.parameters is two.tool.parameters
     assert one.tool.parameters != other.tool.parameters
-
-
-def test_the_validator_of_an_operation_is_compiled_once_when_it_is_needed(document: Document) -> None:
-    operation = only(document({"/x": {"get": {"responses": OK}}}))
-    assert "validator" not in vars(operation)
-    assert operation.validator is operation.validator
 
 
 @pytest.mark.parametrize("schema", [{"type": "integer", "default": "null"}, {"enum": ["a"], "default": "b"}])
@@ -881,8 +875,8 @@ def test_what_a_part_that_is_passed_over_shares_stays_complete(document: Documen
     (operation,), left_out = both(spec)
     assert {each.field.rpartition("/")[2] for each in left_out} == {"bad"}
     inside = {"size": 1, "good": {"size": 2, "root": {"good": {"size": 3}}}}
-    assert operation.validator.is_valid({"good": inside})
-    assert not operation.validator.is_valid({"good": {"good": {"root": {"good": {"size": "3"}}}}})
+    assert full_validator(operation.tool.parameters).is_valid({"good": inside})
+    assert not full_validator(operation.tool.parameters).is_valid({"good": {"good": {"root": {"good": {"size": "3"}}}}})
 
 
 def test_operations_that_are_references(document: Document) -> None:
@@ -924,12 +918,25 @@ def test_servers_of_operations_and_paths(document: Document) -> None:
     assert all("another origin" in each.reason or "absolute" in each.reason for each in left_out)
 
 
-def test_the_parts_of_all_operations_are_bounded(document: Document, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parse_module, "MAX_DOCUMENT_PARTS", 100)
+def test_the_parts_of_all_operations_are_bounded(document: Document) -> None:
     schema = {"type": "object", "properties": {f"p{n}": {} for n in range(60)}}
     spec = document({f"/{n}": {"post": {"requestBody": body(schema), "responses": OK}} for n in range(4)})
-    operations, left_out = both(spec)
+    operations, left_out = both(spec, bounds=Bounds(100, 2**20))
     assert (len(operations), ["more than 100 parts" in each.reason for each in left_out]) == (2, [True, True])
+    with pytest.raises(BoundsExceeded):
+        both(spec, bounds=Bounds(100, 2**20, strict=True))
+
+
+def test_patterns_beyond_the_budget_of_a_document_are_counted(document: Document) -> None:
+    schemas = [{"type": "string", "pattern": rf"\p{{L}}{{1,{200 + n}}}"} for n in range(8)]
+    spec = document(
+        {f"/{n}": {"get": {"parameters": [parameter("a", "query", each)]}} for n, each in enumerate(schemas)}
+    )
+    operations, (left_out,) = both(spec, bounds=Bounds(1_000, 5 * 2**20))
+    assert (len(operations), left_out.operation) == (8, "patterns")
+    assert left_out.reason.startswith("3 patterns are not checked")
+    with pytest.raises(BoundsExceeded):
+        both(spec, bounds=Bounds(1_000, 5 * 2**20, strict=True))
 
 
 def test_paths_and_their_parameters_are_made_to_fit(document: Document) -> None:

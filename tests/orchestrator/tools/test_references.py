@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, Request
 
+from alpha_umi.contract.tool_schema import full_validator
 from orchestrator.tools.egress import Egress
 from orchestrator.tools.errors import DocumentError, SourceUnreachableError
 from orchestrator.tools.model import EffectClass, LeftOut
@@ -65,7 +66,9 @@ def test_a_recursive_reference_means_the_nearest_schema_with_the_anchor(document
     tree = {"$recursiveAnchor": True, "properties": {"inner": {"type": "array", "items": inner}}}
     (operation,), _ = parse(json.dumps(posting(document, {"$ref": "#/components/schemas/Tree"}, Tree=tree)).encode())
     for value, valid in ("long enough", True), ("n", False), (1, False):
-        assert operation.validator.is_valid({"a": {"inner": [{"next": {"next": value}}]}}) is valid
+        assert (
+            full_validator(operation.tool.parameters).is_valid({"a": {"inner": [{"next": {"next": value}}]}}) is valid
+        )
 
 
 def test_a_dynamic_reference_that_may_mean_several_schemas_is_not_offered(document: Document) -> None:

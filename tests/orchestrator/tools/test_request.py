@@ -281,6 +281,6 @@ def test_digits_come_from_the_turn_that_has_the_arguments(turn: str, same: bool)
 
 
 def test_a_pattern_cannot_hang_a_call() -> None:
-    evil = operation(parameters=(("a", "query", {"type": "string", "pattern": r"^(a|a)*(?=b)c$"}),))
+    evil = operation(parameters=(("a", "query", {"type": "string", "pattern": "^(a|a)*c$"}),))
     with pytest.raises(ArgumentError, match="'a'"):
         request(evil, {"a": "a" * 5_000})

@@ -88,7 +88,7 @@ def test_the_alternatives_of_a_recursive_schema_take_a_bounded_time() -> None:
     """Each level is checked once for each alternative, so that the work doubles."""
     forms = [{"properties": {"a": {"$ref": "#/$defs/d"}}, "required": [name]} for name in "xy"]
     schema = {"properties": {"a": {"$ref": "#/$defs/d"}}, "$defs": {"d": {"anyOf": forms}}}
-    for depth, reason in ((2, "anyOf"), (30, "nested: the arguments are too many or nested too deeply")):
+    for depth, reason in ((2, "anyOf"), (30, "nested: the arguments: too many, too long or nested too deeply")):
         arguments: dict[str, Any] = {}
         for _ in range(depth):
             arguments = {"a": arguments}

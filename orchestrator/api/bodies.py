@@ -1,0 +1,126 @@
+"""How bodies of requests are read: within bounds, and without holding up other requests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, ClassVar, Final
+
+from fastapi import HTTPException, Request
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+
+from orchestrator.workers import LimitExceeded, run_limited
+
+# Of a body that registers no source.
+MAX_BODY_BYTES: Final = 6 * 2**20
+MAX_VALUES: Final = 100_000
+# Members and items outside of schemas and of arguments: each can be a fault, and a fault takes a kilobyte.
+MAX_FIELDS: Final = 20_000
+# Smaller ones take a millisecond.
+_LARGE_BYTES: Final = 64 * 1024
+# A text without its end matches, too, so that no text is read twice.
+_TEXT: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+
+
+class _BoundedRequest(Request):
+    async def body(self) -> bytes:
+        if not hasattr(self, "_body"):
+            chunks, size = [], 0
+            async for chunk in self.stream():
+                size += len(chunk)
+                if size > MAX_BODY_BYTES:
+                    raise HTTPException(413, f"a body may have {MAX_BODY_BYTES} bytes at most here")
+                chunks.append(chunk)
+            self._body = b"".join(chunks)
+        return self._body
+
+    async def json(self) -> Any:
+        body = await self.body()
+        if len(body) < _LARGE_BYTES:
+            return json.loads(body)
+        return await asyncio.to_thread(_bounded_json, body)
+
+
+class _SourceRequest(Request):
+    _unread = b""
+
+    async def body(self) -> bytes:
+        if not hasattr(self, "_body"):
+            self._unread = await super().body()
+            # FastAPI holds this until the request is answered, and only needs to know that it is not empty.
+            self._body = self._unread[:1]
+        return self._body
+
+    async def json(self) -> Any:
+        await self.body()
+        body, self._unread = self._unread, b""
+        if len(body) < _LARGE_BYTES:
+            return json.loads(body)
+        try:
+            (value,) = await run_limited(_source_json, body)
+        except LimitExceeded as error:
+            raise HTTPException(413, f"reading the body failed: {error}") from error
+        return value
+
+
+class BoundedBodyRoute(APIRoute):
+    """Refuses bodies that are large or hold many values."""
+
+    request_class: ClassVar[type[Request]] = _BoundedRequest
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            return await handle(self.request_class(request.scope, request.receive))
+
+        return handler
+
+
+class SourceBodyRoute(BoundedBodyRoute):
+    """Takes bodies with a document, which is text afterwards, for `document` to be read elsewhere."""
+
+    request_class = _SourceRequest
+
+
+def _bounded_json(body: bytes) -> Any:
+    # An upper bound first, as most texts have few of these.
+    if _values(body) > MAX_VALUES and _values(_TEXT.sub(b"", body)) > MAX_VALUES:
+        raise HTTPException(413, f"a body may hold {MAX_VALUES} values at most here")
+    # The hook is Python code: while it is called, other threads get their turn.
+    value = json.loads(body, object_hook=_same)
+    # Arguments are free.
+    checked = {**value, "arguments": None} if isinstance(value, dict) else value
+    if _fields(checked) > MAX_FIELDS:
+        raise HTTPException(413, f"a body may hold {MAX_FIELDS} fields at most")
+    return value
+
+
+def _fields(body: Any) -> int:
+    """The members and items on the three levels that have fields."""
+    number, level = 0, [body]
+    for _ in range(3):
+        nodes = [node.values() if isinstance(node, dict) else node for node in level if isinstance(node, dict | list)]
+        number += sum(map(len, nodes))
+        level = [value for node in nodes for value in node]
+    return number
+
+
+def _values(text: bytes) -> int:
+    return sum(map(text.count, (b"{", b"[", b",")))
+
+
+def _same(value: dict[str, Any]) -> dict[str, Any]:
+    return value
+
+
+def _source_json(body: bytes) -> Generator[Any, None, None]:
+    value = json.loads(body)
+    if isinstance(value, dict) and isinstance(document := value.get("document"), dict):
+        value["document"] = json.dumps(document)
+    if _fields(value) > MAX_FIELDS:
+        raise LimitExceeded(f"it holds more than {MAX_FIELDS} fields")
+    yield value

@@ -1,0 +1,55 @@
+"""Jobs in processes of their own: their answers, their errors, and their limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+from support.limited_jobs import adding, allocating, failing, killed, spinning, stopping
+
+from orchestrator.tools.errors import DocumentError
+from orchestrator.workers import LimitExceeded, Limits, run_limited
+
+
+async def test_a_job_yields_items_and_asks() -> None:
+    async def answer(number: int) -> int:
+        return 10 * number
+
+    assert await run_limited(adding, 1, 2, answer=answer) == [11, 22]
+
+
+async def test_what_a_job_raises_is_raised() -> None:
+    error = DocumentError("bad", field="#/paths", remedy="correct it")
+    with pytest.raises(DocumentError) as caught:
+        await run_limited(failing, error)
+    assert (str(caught.value), caught.value.remedy) == (str(error), "correct it")
+
+
+@pytest.mark.parametrize(
+    ("job", "args", "limits"),
+    [
+        (allocating, (2**32,), Limits()),
+        (spinning, (), Limits(cpu_s=1)),
+        (stopping, (), Limits(deadline_s=1)),
+        (killed, (), Limits()),
+    ],
+)
+async def test_a_job_beyond_its_limits_ends_alone(
+    job: Callable[..., Generator[int, None, None]], args: tuple[Any, ...], limits: Limits
+) -> None:
+    beyond = asyncio.create_task(run_limited(job, *args, limits=limits))
+    assert await run_limited(allocating, 2**20) == [2**20]
+    with pytest.raises(LimitExceeded, match="of processor time"):
+        await beyond
+
+
+async def test_a_cancelled_job_ends() -> None:
+    for _ in range(3):
+        task = asyncio.create_task(run_limited(stopping))
+        await asyncio.sleep(0.2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert await run_limited(allocating, 1) == [1]
