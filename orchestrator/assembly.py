@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 
 from alpha_umi.roles.turns import Role
 from orchestrator.failpoints import Failpoints
-from orchestrator.log import LogWriter
+from orchestrator.log import LogWriter, stored_body
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.monitoring import Readiness, StateCollector
 from orchestrator.roles.calls import RoleCalls
@@ -20,6 +21,7 @@ from orchestrator.runs.idempotency import IdempotencyStore
 from orchestrator.runs.manager import RunManager
 from orchestrator.runs.messages import ClientTurns
 from orchestrator.runs.offer import ToolOffers
+from orchestrator.runs.views import TrajectoryViews
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store import EventStore, open_store
 from orchestrator.tools.egress import Egress
@@ -39,6 +41,7 @@ class Orchestrator:
     sources: ToolSources
     tool_sets: ToolSets
     runs: RunManager
+    views: TrajectoryViews
     client_turns: ClientTurns
     request_keys: IdempotencyStore
     metrics: OrchestratorMetrics
@@ -63,7 +66,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         roles = await stack.enter_async_context(role_replicas(settings.role_addresses(), settings.role_bearer, metrics))
         store.observe_commits(metrics.count_commit)
         log_writer = LogWriter(store, metrics)
-        dependencies = _driver_dependencies(settings, roles, registry, log_writer, metrics)
+        dependencies = _driver_dependencies(settings, roles, registry, store, log_writer, metrics)
         tool_sets = ToolSets(store)
         runs = RunManager(store, dependencies, tool_sets=tool_sets, wait_for_sources=sources.wait_for)
         stack.push_async_callback(runs.drain)
@@ -77,6 +80,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             sources=sources,
             tool_sets=tool_sets,
             runs=runs,
+            views=TrajectoryViews(store, runs),
             client_turns=ClientTurns(store, runs),
             request_keys=IdempotencyStore(store, runs, now=log_writer.now),
             metrics=metrics,
@@ -92,6 +96,7 @@ def _driver_dependencies(
     settings: OrchestratorSettings,
     roles: dict[Role, ReplicaSet],
     registry: ToolRegistry,
+    store: EventStore,
     log_writer: LogWriter,
     metrics: OrchestratorMetrics,
 ) -> DriverDependencies:
@@ -102,6 +107,7 @@ def _driver_dependencies(
         metrics=metrics,
         failpoints=failpoints,
         offers=ToolOffers(RoleContexts(roles), settings.retrieve_tools, settings.retrieve_above),
+        stored_body=partial(stored_body, store),
         tool_timeout_s=settings.tool_timeout_s,
         constrained=settings.constrained,
         max_answer_bytes=settings.max_answer_bytes,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -18,8 +18,11 @@ from alpha_umi.trajectory import (
     FINAL,
     Event,
     IllegalEvent,
+    MessageAdded,
     State,
     Status,
+    ToolObserved,
+    TrajectoryCreated,
     Transition,
     UnknownEvent,
     advance,
@@ -34,10 +37,12 @@ from orchestrator.store import (
     NotStorable,
     RequestKey,
     SequenceConflict,
+    Snapshot,
     StoreDamaged,
     StoredEvent,
     StoreError,
     TrajectoryNotFound,
+    TrajectoryRow,
 )
 
 
@@ -84,6 +89,57 @@ def state_of(log: Iterable[LoggedEvent]) -> State:
     return state
 
 
+async def stored_body(store: EventStore, trajectory_id: str, call_id: str) -> str:
+    """The result of a call before it was shortened. Raises `StoreDamaged` and `StoreUnavailable`."""
+    for row in await store.observations(trajectory_id, call_id):
+        event = read_event(row)
+        if isinstance(event, ToolObserved) and event.body is not None:
+            return event.body
+    raise StoreDamaged(f"trajectory {trajectory_id} lacks the result of call {call_id}: restore a backup")
+
+
+# Replaying this much takes a few milliseconds; then other requests get their turn.
+PAGE_BYTES = 64 * 1024
+
+
+async def read_stored_log(
+    store: EventStore, trajectory: TrajectoryRow, state: State | None = None, *, after: int = 0
+) -> AsyncIterator[LoggedEvent]:
+    """The log up to the row's `last_seq`, or its rest from `state` after row `after` on, read page by page.
+
+    Bodies of shortened results are left out. Raises `StoreDamaged` and `StoreUnavailable`.
+    """
+    while after < trajectory.last_seq:
+        page = await store.events(trajectory.id, after=after, max_bytes=PAGE_BYTES, bodies=False)
+        if not page:
+            raise StoreDamaged(f"trajectory {trajectory.id} lacks the rows after {after}: restore a backup")
+        for logged in read_log(page, state):
+            if logged.seq > trajectory.last_seq:
+                return
+            yield logged
+            after, state = logged.seq, logged.after
+
+
+@dataclass(frozen=True)
+class ReplayedLog:
+    """The state after the last row of a log, number and time of that row, and the start of the newest turn."""
+
+    state: State
+    seq: int
+    ended_at: datetime
+    started_at: datetime
+
+
+async def replay_stored_log(store: EventStore, trajectory: TrajectoryRow) -> ReplayedLog:
+    """Replay a log. Raises `StoreDamaged` and `StoreUnavailable`."""
+    state, seq, started_at, ended_at = State(), 0, trajectory.created_at, trajectory.created_at
+    async for logged in read_stored_log(store, trajectory):
+        state, seq, ended_at = logged.after, logged.seq, logged.at
+        if isinstance(logged.event, TrajectoryCreated | MessageAdded):
+            started_at = logged.at
+    return ReplayedLog(state, seq, ended_at, started_at)
+
+
 def _damaged(row: StoredEvent, error: Exception) -> StoreDamaged:
     return StoreDamaged(
         f"row {row.seq} of trajectory {row.trajectory_id} cannot be read: {error}. "
@@ -126,10 +182,12 @@ class LogWriter:
         events: Sequence[Event],
         status: Status | None = None,
         request: RequestKey | None = None,
+        snapshot: Callable[[datetime], Snapshot | None] | None = None,
     ) -> list[StoredEvent]:
         """The rows, once they are durable. `status` is the new status of the trajectory; a final one ends it.
 
-        `request` is the idempotency key of the request that caused the events. Waits while the store is unavailable.
+        `request` is the idempotency key of the request that caused the events. `snapshot` makes that of a trajectory
+        that ends, from the time of the rows. Waits while the store is unavailable.
         Raises `SequenceConflict`, `IdempotencyKeyExists`, `TrajectoryNotFound` or `NotStorable`.
         """
         packed = [new_event(event) for event in events]
@@ -143,6 +201,7 @@ class LogWriter:
             status=status,
             finished_at=at if status in FINAL else None,
             request=request,
+            snapshot=None if snapshot is None else snapshot(at),
         )
         try:
             rows = await write()

@@ -132,7 +132,7 @@ def observe(state: State, event: ToolObserved) -> State:
     return _after_observation(
         state.with_last_step(
             action=replace(action, expires_at=None),
-            observation=Observation(event.content, event.is_error, event.truncated, event.body),
+            observation=Observation(event.content, event.is_error, event.truncated, event.body is not None),
             latency_ms=replace(state.steps[-1].latency_ms, tool=event.latency_ms),
         )
     )

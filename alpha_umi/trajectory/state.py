@@ -43,12 +43,15 @@ class Action:
 
 @dataclass(frozen=True)
 class Observation:
-    """The result of a call, or the reason why there was no call. `truncated` and `body` are those of the event."""
+    """The result of a call, or the reason why there was no call. `truncated` is that of the event.
+
+    `has_body`: the log has the result before it was shortened. It is not part of the state, because it may be long.
+    """
 
     content: str
     is_error: bool = False
     truncated: bool = False
-    body: str | None = field(default=None, repr=False)
+    has_body: bool = False
 
 
 @dataclass(frozen=True)

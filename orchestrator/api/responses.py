@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
@@ -21,7 +21,7 @@ from orchestrator.assembly import Orchestrator
 from orchestrator.race import race
 from orchestrator.runs.idempotency import HEADER, AcceptedRequest
 from orchestrator.runs.manager import Run, RunLease
-from orchestrator.runs.views import driven_trajectory, load_trajectory
+from orchestrator.runs.views import driven_text
 from orchestrator.store import RequestKey
 from orchestrator.stream.follow import follow
 
@@ -101,11 +101,15 @@ async def _trajectory_response(
     orchestrator: Orchestrator, accepted: AcceptedRequest, *, status_code: int = 200
 ) -> Response:
     if accepted.run is not None:
-        trajectory = driven_trajectory(accepted.run)
+        text = driven_text(accepted.run)
     else:
-        trajectory = await load_trajectory(orchestrator.store, await orchestrator.store.get(accepted.trajectory_id))
-    content = trajectory.model_dump_json()
-    return Response(content, status_code, headers=_headers(accepted), media_type="application/json")
+        text = await orchestrator.views.read(await orchestrator.store.get(accepted.trajectory_id))
+    return json_response(text.document(), status_code, headers=_headers(accepted))
+
+
+def json_response(text: str, status_code: int = 200, *, headers: Mapping[str, str] | None = None) -> Response:
+    """A response whose body is JSON text."""
+    return Response(text, status_code, headers=headers, media_type="application/json")
 
 
 def _headers(accepted: AcceptedRequest) -> dict[str, str]:

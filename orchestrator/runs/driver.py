@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from alpha_umi import telemetry
 from alpha_umi.contract.stream_events import TextDelta
@@ -44,7 +45,8 @@ from orchestrator.log import LoggedEvent, LogWriter
 from orchestrator.race import race
 from orchestrator.runs.client_tools import ClientOutput, ToolOutputInbox, missed_deadline, seconds_left
 from orchestrator.runs.executor import EffectExecutor, failure_of, log_outcome, unknown_outcome
-from orchestrator.store import NotStorable, RequestKey
+from orchestrator.runs.snapshots import snapshot_of
+from orchestrator.store import NotStorable, RequestKey, Snapshot, TrajectoryRow
 from orchestrator.stream.broadcast import Broadcast, TextPreview
 from orchestrator.tools.model import ToolResult
 from orchestrator.tools.tool_sets import ToolSet
@@ -75,7 +77,7 @@ class Driver:
 
     def __init__(
         self,
-        trajectory_id: str,
+        trajectory: TrajectoryRow,
         state: State,
         seq: int,
         *,
@@ -86,7 +88,8 @@ class Driver:
         self.state = state
         self._tools = tools
         self.ended_at: datetime | None = None
-        self._id = trajectory_id
+        self._trajectory = trajectory
+        self._id = trajectory.id
         self._seq = seq
         self._dependencies = dependencies
         self._broadcast = broadcast
@@ -252,7 +255,12 @@ class Driver:
         if intended:
             self._dependencies.failpoints.reach("intent.before_commit")
         rows = await self._dependencies.log_writer.append(
-            self._id, after=self._seq, events=events, status=changed, request=request
+            self._id,
+            after=self._seq,
+            events=events,
+            status=changed,
+            request=request,
+            snapshot=partial(self._snapshot, state, self._seq + len(events)) if state.phase is Phase.FINISHED else None,
         )
         if intended:
             self._dependencies.failpoints.reach("intent.after_commit")
@@ -263,6 +271,14 @@ class Driver:
         self._broadcast.publish(
             [LoggedEvent(**vars(each), seq=row.seq, at=row.at) for each, row in zip(made, rows, strict=True)]
         )
+
+    def _snapshot(self, state: State, seq: int, at: datetime) -> Snapshot | None:
+        """The snapshot of the end. The end is recorded without it if it cannot be made; readers replay the log then."""
+        try:
+            return snapshot_of(self._trajectory, state, seq=seq, finished_at=at)
+        except ValueError as error:
+            _log.error("snapshot.failed", reason=str(error))
+            return None
 
     def _update_settled(self) -> None:
         if self.state.phase in (Phase.WAITING, Phase.FINISHED):

@@ -20,7 +20,7 @@ from alpha_umi.trajectory import (
     advance,
     replay,
 )
-from orchestrator.log import new_event, read_log, state_of
+from orchestrator.log import new_event, replay_stored_log
 from orchestrator.race import race
 from orchestrator.runs.driver import Driver, DriverDependencies
 from orchestrator.store import EventStore, RequestKey, StoreError, TrajectoryRow
@@ -142,11 +142,9 @@ class RunManager:
     async def load(self, trajectory_id: str) -> RunSnapshot:
         """Load a trajectory from its log. Raises `TrajectoryNotFound`, and `StoreDamaged` for an invalid log."""
         row = await self._store.get(trajectory_id)
-        log = list(read_log(await self._store.events(trajectory_id)))
-        turns = [logged.at for logged in log if isinstance(logged.event, TrajectoryCreated | MessageAdded)]
-        state = state_of(log)
-        tools = None if state.tool_set is None else await self._tool_sets.load(state.tool_set)
-        return RunSnapshot(row, state, len(log), turns[-1] if turns else row.created_at, tools)
+        log = await replay_stored_log(self._store, row)
+        tools = None if log.state.tool_set is None else await self._tool_sets.load(log.state.tool_set)
+        return RunSnapshot(row, log.state, log.seq, log.started_at, tools)
 
     async def attach(self, trajectory_id: str) -> Run | None:
         """The run of a trajectory, started if there is none; None if the trajectory has ended. Raises `StoreError`."""
@@ -216,7 +214,7 @@ class RunManager:
         run = Run(
             row,
             Driver(
-                row.id,
+                row,
                 snapshot.state,
                 snapshot.seq,
                 tools=snapshot.tools,

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError
@@ -38,6 +38,7 @@ from orchestrator.store.model import (
     NewEvent,
     Page,
     RequestKey,
+    Snapshot,
     ToolSources,
     TrajectoryRow,
 )
@@ -61,17 +62,28 @@ from orchestrator.store.tables import (
     events_of,
     idempotency_records,
     newest,
+    observations_of,
+    snapshot_of,
 )
 from orchestrator.store.writes import (
     IDEMPOTENCY_RETENTION,
     LogWrite,
     SourceWrite,
     write_logs,
+    write_snapshots,
     write_sources,
     write_tool_set,
 )
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+
+class Rows(NamedTuple, Generic[Item]):
+    """Converted rows, and whether they were cut at a number of bytes."""
+
+    items: list[Item]
+    is_cut: bool
 
 
 class EventStore(ABC):
@@ -151,50 +163,84 @@ class EventStore(ABC):
         status: str | None = None,
         finished_at: datetime | None = None,
         request: RequestKey | None = None,
+        snapshot: Snapshot | None = None,
     ) -> Log:
         """Write events `after` + 1 and on, the new status of the row, and the key of the request for it, in one commit.
 
-        A status without `finished_at` reopens the trajectory. Returns what `events` reads. Raises `SequenceConflict` if
-        the log does not end at `after`, `IdempotencyKeyExists`, `TrajectoryNotFound`, `NotStorable`.
+        A status without `finished_at` reopens the trajectory. `snapshot` is that of one that ends. Returns what
+        `events` reads. Raises `SequenceConflict` if the log does not end at `after`, `IdempotencyKeyExists`,
+        `TrajectoryNotFound`, `NotStorable`.
         """
         rows = event_rows(trajectory_id, events, after=after, at=at)
         finished = None if finished_at is None else encode_time(finished_at)
         await self._log_writes.submit(
-            LogWrite(trajectory_id, after, rows, status=status, finished_at=finished, request=request, at=at)
+            LogWrite(
+                trajectory_id,
+                after,
+                rows,
+                status=status,
+                finished_at=finished,
+                request=request,
+                at=at,
+                snapshot=snapshot,
+            )
         )
         return [read_event(row) for row in rows]
 
-    async def events(self, trajectory_id: str, *, after: int = 0, limit: int | None = None) -> Log:
-        """Events with a sequence number above `after`, in order. Empty for an unknown id. Raises `StoreDamaged`."""
-        statement = events_of(trajectory_id, after=after, limit=limit)
-        return [read_event(row) for row in await self._read(statement)]
+    async def events(
+        self, trajectory_id: str, *, after: int = 0, max_bytes: int | None = None, bodies: bool = True
+    ) -> Log:
+        """Events with a sequence number above `after`, in order. Empty for an unknown id. Raises `StoreDamaged`.
+
+        With `max_bytes` the first of them, up to the one that exceeds it. Without `bodies` those of shortened results
+        are empty texts.
+        """
+        statement = events_of(trajectory_id, after=after, bodies=bodies)
+        return (await self._read(statement, read_event, max_bytes=max_bytes)).items
+
+    async def observations(self, trajectory_id: str, call_id: str) -> Log:
+        """The events of a call's result, at most one. Raises `StoreDamaged`."""
+        return (await self._read(observations_of(trajectory_id, call_id), read_event)).items
+
+    async def snapshot(self, trajectory_id: str, *, version: str, steps: bool) -> Snapshot | None:
+        """The snapshot of a trajectory in this form. None if there is none, or if the log continues after it."""
+        statement = snapshot_of(trajectory_id, version=version, steps=steps)
+        return next(iter((await self._read(statement, lambda row: Snapshot(**row))).items), None)
+
+    async def put_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
+        """Store snapshots of trajectories that have none."""
+        await self._transact(partial(write_snapshots, snapshots=snapshots))
 
     async def get(self, trajectory_id: str) -> TrajectoryRow:
         """One trajectory's row. Raises `TrajectoryNotFound`, `StoreDamaged`."""
-        rows = await self._read(select(TRAJECTORIES).where(TRAJECTORIES.c.id == trajectory_id))
-        if not rows:
-            raise TrajectoryNotFound(f"no trajectory has the id {trajectory_id}")
-        return read_trajectory(rows[0])
+        statement = select(TRAJECTORIES).where(TRAJECTORIES.c.id == trajectory_id)
+        for row in (await self._read(statement, read_trajectory)).items:
+            return row
+        raise TrajectoryNotFound(f"no trajectory has the id {trajectory_id}")
 
-    async def list(self, *, status: str | None = None, limit: int = 20, after: str | None = None) -> Page:
+    async def list(
+        self, *, status: str | None = None, limit: int = 20, after: str | None = None, max_bytes: int | None = None
+    ) -> Page:
         """At most `limit` trajectories, newest first, those older than the trajectory `after`.
+
+        With `max_bytes` the first of them, up to the one that exceeds it.
 
         Pages neither repeat nor skip a row when new trajectories arrive between them. Raises `TrajectoryNotFound` if
         `after` does not exist.
         """
         older_than = None if after is None else await self.get(after)
         statement = newest(status=status, older_than=older_than, limit=limit + 1)
-        rows = [read_trajectory(row) for row in await self._read(statement)]
-        return Page(rows[:limit], len(rows) > limit)
+        rows, is_cut = await self._read(statement, read_trajectory, max_bytes=max_bytes)
+        return Page(rows[:limit], is_cut or len(rows) > limit)
 
     async def unfinished(self) -> Ids:
         """Ids of unfinished trajectories, oldest first: a restarted orchestrator continues them."""
-        return [row["id"] for row in await self._read(UNFINISHED)]
+        return (await self._read(UNFINISHED, lambda row: str(row["id"]))).items
 
     async def find_idempotency_record(self, request: RequestKey, *, now: datetime) -> IdempotencyRecord | None:
         """The record of the request with this key in the 72 hours before `now`; its body may differ."""
-        rows = await self._read(idempotency_records([request], since=now - IDEMPOTENCY_RETENTION))
-        return read_request(rows[0]) if rows else None
+        statement = idempotency_records([request], since=now - IDEMPOTENCY_RETENTION)
+        return next(iter((await self._read(statement, read_request)).items), None)
 
     async def put_tool_source(self, name: str, document: Mapping[str, Any]) -> None:
         """Store a registration; it replaces one of the same name. Raises `NotStorable`."""
@@ -207,7 +253,7 @@ class EventStore(ABC):
 
     async def list_tool_sources(self) -> ToolSources:
         """Every registration, by name. Raises `StoreDamaged`."""
-        return [read_tool_source(row) for row in await self._read(select(TOOL_SOURCES).order_by(TOOL_SOURCES.c.name))]
+        return (await self._read(select(TOOL_SOURCES).order_by(TOOL_SOURCES.c.name), read_tool_source)).items
 
     async def put_tool_set(self, digest: str, document: str) -> None:
         """Store the JSON text of a tool set under its digest, once."""
@@ -215,11 +261,10 @@ class EventStore(ABC):
 
     async def tool_set(self, digest: str) -> str:
         """The JSON text of a tool set. Raises `StoreDamaged` if it is not there."""
-        rows = await self._read(select(TOOL_SETS).where(TOOL_SETS.c.digest == digest))
-        if not rows:
-            raise StoreDamaged(f"the tool set {digest} is missing: restore the database from a backup")
-        text: str = rows[0]["document"]
-        return text
+        statement = select(TOOL_SETS).where(TOOL_SETS.c.digest == digest)
+        for text in (await self._read(statement, lambda row: str(row["document"]))).items:
+            return text
+        raise StoreDamaged(f"the tool set {digest} is missing: restore the database from a backup")
 
     @abstractmethod
     def _classify(self, error: DBAPIError) -> StoreError:
@@ -262,15 +307,26 @@ class EventStore(ABC):
         self._commits += 1
         return result
 
-    async def _read(self, statement: Executable) -> Sequence[Row]:
-        """All rows."""
+    async def _read(
+        self, statement: Executable, convert: Callable[[Row], Item], *, max_bytes: int | None = None
+    ) -> Rows[Item]:
+        """The rows, converted on the thread that reads them. With `max_bytes` up to the one that exceeds it."""
         if self._closed:
             raise StoreUnavailable(CLOSED)
-        return await asyncio.get_running_loop().run_in_executor(self._read_threads, self._fetch, statement)
+        fetch = partial(self._fetch, statement, convert, max_bytes)
+        return await asyncio.get_running_loop().run_in_executor(self._read_threads, fetch)
 
-    def _fetch(self, statement: Executable) -> Sequence[Row]:
+    def _fetch(self, statement: Executable, convert: Callable[[Row], Item], max_bytes: int | None) -> Rows[Item]:
+        items: list[Item] = []
+        size = 0
         with self._own_errors(), self._reader.connect() as connection:
-            return [row._asdict() for row in connection.execute(statement)]
+            for row in connection.execute(statement):
+                if max_bytes is not None and size > max_bytes:
+                    return Rows(items, True)
+                fields = row._asdict()
+                items.append(convert(fields))
+                size += sum(len(value) for value in fields.values() if isinstance(value, str))
+        return Rows(items, False)
 
     @contextmanager
     def _own_errors(self) -> Iterator[None]:

@@ -85,6 +85,14 @@ def create_tool_sets(connection: Connection) -> None:
     connection.exec_driver_sql("CREATE TABLE tool_sets (digest TEXT PRIMARY KEY NOT NULL, document TEXT NOT NULL)")
 
 
+def create_summaries(connection: Connection) -> None:
+    """Finished trajectories as they are shown. Those that exist are added when they are read."""
+    connection.exec_driver_sql(
+        "CREATE TABLE summaries (trajectory_id TEXT PRIMARY KEY NOT NULL REFERENCES trajectories (id)"
+        " ON DELETE CASCADE, seq INTEGER NOT NULL, version TEXT NOT NULL, summary TEXT NOT NULL, steps TEXT NOT NULL)"
+    )
+
+
 def _unified(kind: str, event: dict[str, Any], policy: str, *, concludes: bool) -> tuple[str, dict[str, Any]]:
     reason, thought = event["reason"], event["text"].strip()
     if kind == "caller.unreadable":
@@ -98,7 +106,13 @@ def _unified(kind: str, event: dict[str, Any], policy: str, *, concludes: bool) 
     return "backbone.stepped", decided | {"answer": answer}
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_log, create_idempotency_keys, unify_events, create_tool_sets)
+MIGRATIONS: tuple[Migration, ...] = (
+    create_log,
+    create_idempotency_keys,
+    unify_events,
+    create_tool_sets,
+    create_summaries,
+)
 
 
 def migrate(connection: Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> int:

@@ -21,13 +21,15 @@ from orchestrator.store.errors import (
     TrajectoryExists,
     TrajectoryNotFound,
 )
-from orchestrator.store.model import RequestKey
+from orchestrator.store.model import RequestKey, Snapshot
 from orchestrator.store.rows import Row, request_row
 from orchestrator.store.tables import (
     ENDS_OF,
     EVENTS,
     IDEMPOTENCY_KEYS,
     MOVE_END,
+    REMOVE_SUMMARY,
+    SUMMARIES,
     TOOL_SETS,
     TOOL_SOURCES,
     TRAJECTORIES,
@@ -43,7 +45,7 @@ class LogWrite:
     """Events to append to one log. The first write of a log has the `trajectory` row to insert.
 
     `status` updates that row together with `finished_at`, which is None for a trajectory that continues. `request` is
-    the key of the request that caused the write, `at` its time.
+    the key of the request that caused the write, `at` its time. `snapshot` is that of a trajectory that has ended.
     """
 
     trajectory_id: str
@@ -54,6 +56,7 @@ class LogWrite:
     finished_at: str | None = None
     request: RequestKey | None = None
     at: datetime | None = None
+    snapshot: Snapshot | None = None
 
     @property
     def end(self) -> int:
@@ -69,6 +72,7 @@ class Plan:
     events: list[Row] = field(default_factory=list)
     requests: list[Row] = field(default_factory=list)
     ends: list[Row] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
     outcomes: list[StoreError | None] = field(default_factory=list)
 
 
@@ -124,6 +128,8 @@ def _accept(plan: Plan, write: LogWrite) -> None:
             }
         )
     plan.events.extend(write.events)
+    if write.snapshot is not None:
+        plan.snapshots.append(write.snapshot)
     if write.request is not None and write.at is not None:
         plan.requests.append(request_row(write.request, write.trajectory_id, seq=write.after + 1, at=write.at))
 
@@ -148,7 +154,15 @@ def write_logs(connection: Connection, writes: Sequence[LogWrite]) -> Sequence[S
     _execute_many(connection, insert(EVENTS), plan.events)
     _execute_many(connection, MOVE_END, plan.ends)
     _execute_many(connection, insert(IDEMPOTENCY_KEYS), plan.requests)
+    write_snapshots(connection, plan.snapshots)
     return plan.outcomes
+
+
+def write_snapshots(connection: Connection, snapshots: Sequence[Snapshot]) -> None:
+    """Replace the snapshots of some trajectories. Of several of one trajectory the last one counts."""
+    rows = {snapshot.trajectory_id: vars(snapshot) for snapshot in snapshots}
+    _execute_many(connection, REMOVE_SUMMARY, [{"of": trajectory_id} for trajectory_id in rows])
+    _execute_many(connection, insert(SUMMARIES), list(rows.values()))
 
 
 def write_sources(connection: Connection, writes: Sequence[SourceWrite]) -> Sequence[bool | StoreError]:
