@@ -14,7 +14,7 @@ from alpha_umi.roles.turns import Role
 from orchestrator.log import LogWriter
 from orchestrator.roles.replicas import READY, ReplicaSet, ReplicaState
 from orchestrator.runs.manager import RunManager
-from orchestrator.store import EventStore, StoreError
+from orchestrator.store import SHARED, EventStore, StoreError
 from orchestrator.tools.sources import ToolSources
 
 # No source can have this name, so deleting it changes nothing; but the statement takes the lock that a write needs.
@@ -61,7 +61,7 @@ class Readiness:
                 "storage-unavailable", f"{self._log_writer.pending_appends} appends wait for the event log"
             )
         try:
-            await self._store.delete_tool_source(_NO_SOURCE)
+            await self._store.delete_tool_source(SHARED, _NO_SOURCE)
         except StoreError as error:
             raise ServiceError("storage-unavailable", str(error)) from error
 

@@ -21,6 +21,7 @@ Kind = Literal[
     "body-too-large",
     "unsupported-media-type",
     "unauthorized",
+    "forbidden",
     "misdirected-request",
     "not-found",
     "method-not-allowed",
@@ -71,6 +72,7 @@ PROBLEMS: dict[Kind, ProblemKind] = {
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The request body is not declared as JSON"
     ),
     "unauthorized": ProblemKind(HTTPStatus.UNAUTHORIZED, "A valid bearer key is needed"),
+    "forbidden": ProblemKind(HTTPStatus.FORBIDDEN, "The key may not do this"),
     "misdirected-request": ProblemKind(HTTPStatus.MISDIRECTED_REQUEST, "The Host header does not name this service"),
     "not-found": ProblemKind(HTTPStatus.NOT_FOUND, "There is nothing at this address"),
     "method-not-allowed": ProblemKind(HTTPStatus.METHOD_NOT_ALLOWED, "The method is not allowed here"),

@@ -18,6 +18,7 @@ from starlette.types import Message
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.stream_events import EVENT_NAMES
 from alpha_umi.web.documentation import event_stream as documented
+from alpha_umi.web.scopes import User
 from orchestrator.assembly import Orchestrator
 from orchestrator.stream.follow import follow
 
@@ -44,14 +45,15 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     )
     async def events(
         trajectory_id: str,
+        user: User,
         query: Annotated[EventsQuery, Query()],
         last_event_id: Annotated[EventId | SkipJsonSchema[None], Header()] = None,
     ) -> Response:
         # The run is looked up before the row is read: a run that ends in between has published its events and written
         # the log. A run that begins in between, with a further turn, is found by the second look-up.
-        run = orchestrator.runs.find(trajectory_id)
-        row = await orchestrator.store.get(trajectory_id)
-        run = orchestrator.runs.find(trajectory_id) or run
+        run = orchestrator.runs.find(trajectory_id, owner=user.owner)
+        row = await orchestrator.store.get(trajectory_id, owner=user.owner)
+        run = orchestrator.runs.find(trajectory_id, owner=user.owner) or run
         after = query.after if last_event_id is None else last_event_id
         if after > row.last_seq:
             detail = f"trajectory {trajectory_id} has no event {after}; its last one is {row.last_seq}"

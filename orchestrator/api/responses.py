@@ -47,23 +47,26 @@ async def answer(
     """
     request.state.trajectory_id = accepted.trajectory_id
     lease = None if background or accepted.run is None else accepted.run.acquire()
+    owner = request.state.principal.owner
     if stream:
-        return await _stream(orchestrator, accepted, lease)
+        return await _stream(orchestrator, owner, accepted, lease)
     if background:
-        return await _trajectory_response(orchestrator, accepted, status_code=202)
+        return await _trajectory_response(orchestrator, owner, accepted, status_code=202)
     if accepted.run is not None and lease is not None:
         if not await completes_before_disconnect(request, accepted.run.settled()):
             _leave(orchestrator, lease)
             return Response(status_code=CLIENT_CLOSED_REQUEST)
         lease.release()
         _require_settled(orchestrator, accepted.run)
-    return await _trajectory_response(orchestrator, accepted)
+    return await _trajectory_response(orchestrator, owner, accepted)
 
 
-async def _stream(orchestrator: Orchestrator, accepted: AcceptedRequest, lease: RunLease | None) -> Response:
+async def _stream(
+    orchestrator: Orchestrator, owner: str, accepted: AcceptedRequest, lease: RunLease | None
+) -> Response:
     """The events from the request's first row on."""
     run, store = accepted.run, orchestrator.store
-    row = await store.get(accepted.trajectory_id) if run is None else run.row
+    row = await store.get(accepted.trajectory_id, owner=owner) if run is None else run.row
 
     def leave() -> None:
         if lease is not None:
@@ -98,12 +101,12 @@ def _require_settled(orchestrator: Orchestrator, run: Run) -> None:
 
 
 async def _trajectory_response(
-    orchestrator: Orchestrator, accepted: AcceptedRequest, *, status_code: int = 200
+    orchestrator: Orchestrator, owner: str, accepted: AcceptedRequest, *, status_code: int = 200
 ) -> Response:
     if accepted.run is not None:
         text = driven_text(accepted.run)
     else:
-        text = await orchestrator.views.read(await orchestrator.store.get(accepted.trajectory_id))
+        text = await orchestrator.views.read(await orchestrator.store.get(accepted.trajectory_id, owner=owner))
     return json_response(text.document(), status_code, headers=_headers(accepted))
 
 
@@ -159,7 +162,7 @@ def request_key(request: Request, key: str | None, body: BaseModel) -> RequestKe
     """The identity of the request, if it has an idempotency key."""
     if key is None:
         return None
-    return RequestKey(request.state.principal.key_id, request.url.path, key, _digest(body))
+    return RequestKey(request.state.principal.owner, request.url.path, key, _digest(body))
 
 
 def _digest(body: BaseModel) -> str:

@@ -97,7 +97,7 @@ class _KeyedCalls:
         """The result, and whether it is that of an earlier request. Raises `ServiceError` for another body."""
         if identity is None:
             return await call(), False
-        name = (identity.key_id, identity.route, identity.key)
+        name = (identity.owner, identity.route, identity.key)
         if replayed := name in self._calls:
             digest, task = self._calls[name]
             if digest != identity.digest:

@@ -14,6 +14,7 @@ from alpha_umi.contract.client_turns import AddMessage, GiveOutputs
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.trajectories import CreateTrajectory, Trajectory, TrajectoryList, TrajectorySummary
 from alpha_umi.trajectory import Status, TrajectoryCreated
+from alpha_umi.web.scopes import User
 from orchestrator.api.responses import ANSWERS, IdempotencyKey, answer, json_response, request_key
 from orchestrator.api.tools import select_tools
 from orchestrator.assembly import Orchestrator
@@ -48,7 +49,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         summary="Carry out an instruction",
         responses=ANSWERS,
     )
-    async def create(body: CreateTrajectory, request: Request, key: IdempotencyKey) -> Response:
+    async def create(body: CreateTrajectory, user: User, request: Request, key: IdempotencyKey) -> Response:
         identity = request_key(request, key, body)
 
         async def accept() -> AcceptedRequest:
@@ -66,7 +67,12 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
                 body.retrieve,
             )
             run = await runs.create(
-                created, tools, metadata=body.metadata, background=body.background, request=identity
+                created,
+                tools,
+                owner=user.owner,
+                metadata=body.metadata,
+                background=body.background,
+                request=identity,
             )
             return AcceptedRequest(run.id, 1, run)
 
@@ -78,25 +84,31 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         response_model=TrajectoryList[TrajectorySummary] | TrajectoryList[Trajectory],
         summary="Trajectories, newest first",
     )
-    async def list_all(query: Annotated[ListQuery, Query()]) -> Response:
-        page = await store.list(status=query.status, limit=query.limit, after=query.after, max_bytes=MAX_PAGE_BYTES)
+    async def list_all(user: User, query: Annotated[ListQuery, Query()]) -> Response:
+        page = await store.list(
+            owner=user.owner,
+            status=query.status,
+            limit=query.limit,
+            after=query.after,
+            max_bytes=MAX_PAGE_BYTES,
+        )
         return json_response(await views.page(page, steps=query.include == "steps"))
 
     @router.get("/v1/trajectories/{trajectory_id}", response_model=Trajectory, summary="One trajectory")
-    async def read(trajectory_id: str) -> Response:
-        return json_response((await views.read(await store.get(trajectory_id))).document())
+    async def read(trajectory_id: str, user: User) -> Response:
+        return json_response((await views.read(await store.get(trajectory_id, owner=user.owner))).document())
 
     @router.post(
         "/v1/trajectories/{trajectory_id}/cancel",
         response_model=Trajectory,
         summary="Cancel a trajectory; requests in flight are aborted",
     )
-    async def cancel(trajectory_id: str) -> Response:
-        run = runs.find(trajectory_id)
+    async def cancel(trajectory_id: str, user: User) -> Response:
+        run = runs.find(trajectory_id, owner=user.owner)
         if run is not None:
             run.driver.cancel("cancelled by the client")
             await _settled(run)
-        row = await store.get(trajectory_id)
+        row = await store.get(trajectory_id, owner=user.owner)
         if row.finished_at is None:
             runs.require_open()
             raise ServiceError(
@@ -120,13 +132,17 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
         summary="Submit the output of a client tool",
         responses=ANSWERS,
     )
-    async def give_outputs(trajectory_id: str, body: GiveOutputs, request: Request, key: IdempotencyKey) -> Response:
+    async def give_outputs(
+        trajectory_id: str, body: GiveOutputs, user: User, request: Request, key: IdempotencyKey
+    ) -> Response:
         (given,) = body.outputs
         identity = request_key(request, key, body)
         output = ClientOutput(given.call_id, given.content, given.is_error, identity)
 
         async def accept() -> AcceptedRequest:
-            return await client_turns.submit_tool_output(trajectory_id, output, background=body.background)
+            return await client_turns.submit_tool_output(
+                trajectory_id, output, owner=user.owner, background=body.background
+            )
 
         accepted = await keys.run_once(identity, accept)
         return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)
@@ -137,12 +153,14 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
         summary="Continue a finished trajectory with a user message",
         responses=ANSWERS,
     )
-    async def add_message(trajectory_id: str, body: AddMessage, request: Request, key: IdempotencyKey) -> Response:
+    async def add_message(
+        trajectory_id: str, body: AddMessage, user: User, request: Request, key: IdempotencyKey
+    ) -> Response:
         identity = request_key(request, key, body)
 
         async def accept() -> AcceptedRequest:
             return await client_turns.add_message(
-                trajectory_id, body.content, background=body.background, request=identity
+                trajectory_id, body.content, owner=user.owner, background=body.background, request=identity
             )
 
         accepted = await keys.run_once(identity, accept)

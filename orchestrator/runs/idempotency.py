@@ -45,7 +45,7 @@ class IdempotencyStore:
         if request is None:
             return await accept()
         # Of two concurrent requests the second waits until the first is accepted or refused.
-        identity = (request.key_id, request.route, request.key)
+        identity = (request.owner, request.route, request.key)
         async with self._locks.setdefault(identity, asyncio.Lock()):
             record = await self._store.find_idempotency_record(request, now=self._now())
             if record is None:
@@ -66,7 +66,7 @@ class IdempotencyStore:
                 remedy="send the same body again, or use a new key for a new request",
                 extra={"trajectory_id": record.trajectory_id},
             )
-        run = await self._runs.attach(record.trajectory_id)
+        run = await self._runs.attach(record.trajectory_id, owner=request.owner)
         if run is not None:
             run.detached = True
         return AcceptedRequest(record.trajectory_id, record.seq, run, replayed=True)

@@ -81,20 +81,22 @@ class RunManager:
         """The number of trajectories that wait for their client to act."""
         return sum(run.driver.state.phase is Phase.WAITING for run in self._runs.values())
 
-    def find(self, trajectory_id: str) -> Run | None:
-        """The run of a trajectory, while it is driven here."""
-        return self._runs.get(trajectory_id)
+    def find(self, trajectory_id: str, *, owner: str) -> Run | None:
+        """The run of an owner's trajectory, while it is driven here."""
+        run = self._runs.get(trajectory_id)
+        return run if run is not None and run.row.owner == owner else None
 
     async def create(
         self,
         created: TrajectoryCreated,
         tools: ToolSet,
         *,
+        owner: str,
         metadata: Mapping[str, str],
         background: bool,
         request: RequestKey | None = None,
     ) -> Run:
-        """Commit a new trajectory with the tool set that it names, and start its run. Raises `StoreError`."""
+        """Commit an owner's new trajectory with the tool set that it names, and start it. Raises `StoreError`."""
         self.require_open()
         trajectory_id = self._trajectory_id()
         self._dependencies.failpoints.reach("create.before_commit")
@@ -107,6 +109,7 @@ class RunManager:
             strategy=created.strategy,
             metadata=metadata,
             background=background,
+            owner=owner,
             request=request,
         )
         self._dependencies.failpoints.reach("create.after_commit")
@@ -139,18 +142,20 @@ class RunManager:
         snapshot = RunSnapshot(ended.row, continued, rows[-1].seq, now, ended.tools)
         return self._start(snapshot, detached=background or request is not None)
 
-    async def load(self, trajectory_id: str) -> RunSnapshot:
-        """Load a trajectory from its log. Raises `TrajectoryNotFound`, and `StoreDamaged` for an invalid log."""
-        row = await self._store.get(trajectory_id)
+    async def load(self, trajectory_id: str, *, owner: str) -> RunSnapshot:
+        """Load an owner's trajectory. Raises `TrajectoryNotFound`, and `StoreDamaged` for an invalid log."""
+        return await self._load(await self._store.get(trajectory_id, owner=owner))
+
+    async def _load(self, row: TrajectoryRow) -> RunSnapshot:
         log = await replay_stored_log(self._store, row)
         tools = None if log.state.tool_set is None else await self._tool_sets.load(log.state.tool_set)
         return RunSnapshot(row, log.state, log.seq, log.started_at, tools)
 
-    async def attach(self, trajectory_id: str) -> Run | None:
-        """The run of a trajectory, started if there is none; None if the trajectory has ended. Raises `StoreError`."""
-        if (run := self.find(trajectory_id)) is not None:
+    async def attach(self, trajectory_id: str, *, owner: str) -> Run | None:
+        """The run of an owner's trajectory, started if there is none; None if it has ended. Raises `StoreError`."""
+        if (run := self.find(trajectory_id, owner=owner)) is not None:
             return run
-        snapshot = await self.load(trajectory_id)
+        snapshot = await self.load(trajectory_id, owner=owner)
         if snapshot.state.phase is Phase.FINISHED:
             return None
         self.require_open()
@@ -174,7 +179,7 @@ class RunManager:
         unfinished = await self._store.unfinished()
         for trajectory_id in unfinished:
             try:
-                snapshot = await self.load(trajectory_id)
+                snapshot = await self._load(await self._store.get_of_any_owner(trajectory_id))
             except StoreError as error:
                 _log.error("trajectory.not_recovered", trajectory_id=trajectory_id, reason=str(error))
                 continue

@@ -29,7 +29,7 @@ class TrajectoryViews:
 
     async def read(self, row: TrajectoryRow, *, steps: bool = True) -> TrajectoryText:
         """One trajectory; if its log cannot be read, only the fields of the row. Raises `StoreError`."""
-        if (run := self._runs.find(row.id)) is not None:
+        if (run := self._runs.find(row.id, owner=row.owner)) is not None:
             return driven_text(run, steps=steps)
         snapshot = await self._store.snapshot(row.id, version=VERSION, steps=steps)
         if snapshot is not None:

@@ -27,6 +27,9 @@ from orchestrator.store.errors import (
     TrajectoryNotFound,
 )
 from orchestrator.store.model import (
+    SHARED,
+    AuditEntry,
+    AuditRow,
     IdempotencyRecord,
     NewEvent,
     Page,
@@ -39,6 +42,9 @@ from orchestrator.store.model import (
 from orchestrator.store.sqlite import SqliteEventStore
 
 __all__ = [
+    "SHARED",
+    "AuditEntry",
+    "AuditRow",
     "EventStore",
     "IdempotencyKeyExists",
     "IdempotencyRecord",

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError
 from sqlalchemy.sql import Executable
 
+from alpha_umi.web.keys import DEFAULT_OWNER
 from orchestrator.store.errors import (
     NotStorable,
     StoreDamaged,
@@ -32,6 +33,8 @@ from orchestrator.store.group_commit import CLOSED, GroupCommit
 from orchestrator.store.migrations import check_tables, migrate
 from orchestrator.store.model import (
     READERS,
+    AuditEntry,
+    AuditLog,
     IdempotencyRecord,
     Ids,
     Log,
@@ -47,6 +50,7 @@ from orchestrator.store.rows import (
     encode_json,
     encode_time,
     event_rows,
+    read_audit,
     read_event,
     read_request,
     read_tool_source,
@@ -62,6 +66,7 @@ from orchestrator.store.tables import (
     events_of,
     idempotency_records,
     newest,
+    newest_audit,
     observations_of,
     snapshot_of,
 )
@@ -130,9 +135,10 @@ class EventStore(ABC):
         status: str = "running",
         metadata: Mapping[str, Any] | None = None,
         background: bool = False,
+        owner: str = DEFAULT_OWNER,
         request: RequestKey | None = None,
     ) -> TrajectoryRow:
-        """Write a trajectory, its first events, and the key of the request for it, in one commit.
+        """Write an owner's trajectory, its first events, and the key of the request for it, in one commit.
 
         Raises `TrajectoryExists`, `IdempotencyKeyExists`, `NotStorable`.
         """
@@ -147,6 +153,7 @@ class EventStore(ABC):
             metadata=dict(metadata or {}),
             background=background,
             last_seq=len(events),
+            owner=owner,
         )
         row = trajectory_row(trajectory)
         rows = event_rows(trajectory_id, events, after=0, at=at)
@@ -163,13 +170,15 @@ class EventStore(ABC):
         status: str | None = None,
         finished_at: datetime | None = None,
         request: RequestKey | None = None,
+        audit: AuditEntry | None = None,
         snapshot: Snapshot | None = None,
     ) -> Log:
-        """Write events `after` + 1 and on, the new status of the row, and the key of the request for it, in one commit.
+        """Write events `after` + 1 and on, and what belongs to the same commit.
 
-        A status without `finished_at` reopens the trajectory. `snapshot` is that of one that ends. Returns what
-        `events` reads. Raises `SequenceConflict` if the log does not end at `after`, `IdempotencyKeyExists`,
-        `TrajectoryNotFound`, `NotStorable`.
+        That is the new status of the row, the key of the request, the act for the audit log, and the snapshot of a
+        trajectory that ends. A status without `finished_at` reopens the trajectory. Returns what `events` reads. Raises
+        `SequenceConflict` if the log does not end at `after`, `IdempotencyKeyExists`, `TrajectoryNotFound`,
+        `NotStorable`.
         """
         rows = event_rows(trajectory_id, events, after=after, at=at)
         finished = None if finished_at is None else encode_time(finished_at)
@@ -181,6 +190,7 @@ class EventStore(ABC):
                 status=status,
                 finished_at=finished,
                 request=request,
+                audit=audit,
                 at=at,
                 snapshot=snapshot,
             )
@@ -211,25 +221,38 @@ class EventStore(ABC):
         """Store snapshots of trajectories that have none."""
         await self._transact(partial(write_snapshots, snapshots=snapshots))
 
-    async def get(self, trajectory_id: str) -> TrajectoryRow:
-        """One trajectory's row. Raises `TrajectoryNotFound`, `StoreDamaged`."""
-        statement = select(TRAJECTORIES).where(TRAJECTORIES.c.id == trajectory_id)
+    async def get(self, trajectory_id: str, *, owner: str) -> TrajectoryRow:
+        """The row of an owner's trajectory. Raises `TrajectoryNotFound`, `StoreDamaged`."""
+        mine = (TRAJECTORIES.c.id == trajectory_id, TRAJECTORIES.c.owner == owner)
+        return await self._one(trajectory_id, select(TRAJECTORIES).where(*mine))
+
+    async def get_of_any_owner(self, trajectory_id: str) -> TrajectoryRow:
+        """The row of a trajectory, for work that no request caused. Raises `TrajectoryNotFound`, `StoreDamaged`."""
+        return await self._one(trajectory_id, select(TRAJECTORIES).where(TRAJECTORIES.c.id == trajectory_id))
+
+    async def _one(self, trajectory_id: str, statement: Executable) -> TrajectoryRow:
         for row in (await self._read(statement, read_trajectory)).items:
             return row
         raise TrajectoryNotFound(f"no trajectory has the id {trajectory_id}")
 
     async def list(
-        self, *, status: str | None = None, limit: int = 20, after: str | None = None, max_bytes: int | None = None
+        self,
+        *,
+        owner: str,
+        status: str | None = None,
+        limit: int = 20,
+        after: str | None = None,
+        max_bytes: int | None = None,
     ) -> Page:
-        """At most `limit` trajectories, newest first, those older than the trajectory `after`.
+        """At most `limit` trajectories of an owner, newest first, those older than the trajectory `after`.
 
         With `max_bytes` the first of them, up to the one that exceeds it.
 
         Pages neither repeat nor skip a row when new trajectories arrive between them. Raises `TrajectoryNotFound` if
         `after` does not exist.
         """
-        older_than = None if after is None else await self.get(after)
-        statement = newest(status=status, older_than=older_than, limit=limit + 1)
+        older_than = None if after is None else await self.get(after, owner=owner)
+        statement = newest(owner=owner, status=status, older_than=older_than, limit=limit + 1)
         rows, is_cut = await self._read(statement, read_trajectory, max_bytes=max_bytes)
         return Page(rows[:limit], is_cut or len(rows) > limit)
 
@@ -242,18 +265,26 @@ class EventStore(ABC):
         statement = idempotency_records([request], since=now - IDEMPOTENCY_RETENTION)
         return next(iter((await self._read(statement, read_request)).items), None)
 
-    async def put_tool_source(self, name: str, document: Mapping[str, Any]) -> None:
-        """Store a registration; it replaces one of the same name. Raises `NotStorable`."""
+    async def put_tool_source(
+        self, owner: str, name: str, document: Mapping[str, Any], *, audit: AuditEntry | None = None
+    ) -> None:
+        """Store an owner's registration and the act; it replaces one of the same name. Raises `NotStorable`."""
         text = encode_json(dict(document), name=f"tool source {name}")
-        await self._source_writes.submit(SourceWrite(storable_text(name, name="the name of the tool source"), text))
+        name = storable_text(name, name="the name of the tool source")
+        await self._source_writes.submit(SourceWrite(owner, name, text, audit))
 
-    async def delete_tool_source(self, name: str) -> bool:
-        """Delete a registration; False if there was none."""
-        return await self._source_writes.submit(SourceWrite(storable_text(name, name="name"), None))
+    async def delete_tool_source(self, owner: str, name: str, *, audit: AuditEntry | None = None) -> bool:
+        """Delete an owner's registration and record the act; False if there was none."""
+        return await self._source_writes.submit(SourceWrite(owner, storable_text(name, name="name"), None, audit))
 
     async def list_tool_sources(self) -> ToolSources:
-        """Every registration, by name. Raises `StoreDamaged`."""
-        return (await self._read(select(TOOL_SOURCES).order_by(TOOL_SOURCES.c.name), read_tool_source)).items
+        """The registrations of every owner, by name. Raises `StoreDamaged`."""
+        every = select(TOOL_SOURCES).order_by(TOOL_SOURCES.c.owner, TOOL_SOURCES.c.name)
+        return (await self._read(every, read_tool_source)).items
+
+    async def audit_log(self, *, limit: int, after: int | None = None) -> AuditLog:
+        """At most `limit` acts of all owners, newest first, those older than the act `after`. Raises `StoreDamaged`."""
+        return (await self._read(newest_audit(older_than=after, limit=limit), read_audit)).items
 
     async def put_tool_set(self, digest: str, document: str) -> None:
         """Store the JSON text of a tool set under its digest, once."""

@@ -85,6 +85,35 @@ def create_tool_sets(connection: Connection) -> None:
     connection.exec_driver_sql("CREATE TABLE tool_sets (digest TEXT PRIMARY KEY NOT NULL, document TEXT NOT NULL)")
 
 
+def add_owners(connection: Connection) -> None:
+    """Owners of trajectories and idempotency keys, owners' tool sources, and the audit log.
+
+    What exists belongs to the owner `default`; the registered tool sources stay offered to all (the empty owner). Of
+    idempotency keys that several API keys used for one route, the newest stays.
+    """
+    for statement in (
+        "ALTER TABLE trajectories ADD COLUMN owner TEXT NOT NULL DEFAULT 'default'",
+        "DROP INDEX trajectories_newest",
+        "DROP INDEX trajectories_newest_of_status",
+        "CREATE INDEX trajectories_newest ON trajectories (owner, created_at, id)",
+        "CREATE INDEX trajectories_newest_of_status ON trajectories (owner, status, created_at, id)",
+        "CREATE INDEX trajectories_unfinished ON trajectories (created_at, id) WHERE finished_at IS NULL",
+        "DELETE FROM idempotency_keys WHERE EXISTS (SELECT 1 FROM idempotency_keys AS later WHERE"
+        " later.route = idempotency_keys.route AND later.key = idempotency_keys.key AND (later.at > idempotency_keys.at"
+        " OR (later.at = idempotency_keys.at AND later.key_id > idempotency_keys.key_id)))",
+        "ALTER TABLE idempotency_keys RENAME COLUMN key_id TO owner",
+        "UPDATE idempotency_keys SET owner = 'default'",
+        "ALTER TABLE tool_sources RENAME TO shared_tool_sources",
+        "CREATE TABLE tool_sources (owner TEXT NOT NULL, name TEXT NOT NULL, document TEXT NOT NULL,"
+        " PRIMARY KEY (owner, name))",
+        "INSERT INTO tool_sources SELECT '', name, document FROM shared_tool_sources",
+        "DROP TABLE shared_tool_sources",
+        "CREATE TABLE audit (id INTEGER PRIMARY KEY NOT NULL, at TEXT NOT NULL, key_id TEXT NOT NULL,"
+        " owner TEXT NOT NULL, action TEXT NOT NULL, object TEXT NOT NULL, details TEXT NOT NULL)",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 def create_summaries(connection: Connection) -> None:
     """Finished trajectories as they are shown. Those that exist are added when they are read."""
     connection.exec_driver_sql(
@@ -111,6 +140,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     create_idempotency_keys,
     unify_events,
     create_tool_sets,
+    add_owners,
     create_summaries,
 )
 

@@ -52,9 +52,12 @@ TRAJECTORIES = Table(
     Column("metadata", Text, nullable=False),
     Column("background", Boolean, nullable=False),
     Column("last_seq", Integer, nullable=False),
+    Column("owner", Text, nullable=False),
 )
-Index("trajectories_newest", TRAJECTORIES.c.created_at, TRAJECTORIES.c.id)
-Index("trajectories_newest_of_status", TRAJECTORIES.c.status, TRAJECTORIES.c.created_at, TRAJECTORIES.c.id)
+_AGE = (TRAJECTORIES.c.created_at, TRAJECTORIES.c.id)
+Index("trajectories_newest", TRAJECTORIES.c.owner, *_AGE)
+Index("trajectories_newest_of_status", TRAJECTORIES.c.owner, TRAJECTORIES.c.status, *_AGE)
+Index("trajectories_unfinished", *_AGE, sqlite_where=TRAJECTORIES.c.finished_at.is_(None))
 
 EVENTS = Table(
     "events",
@@ -69,7 +72,7 @@ EVENTS = Table(
 IDEMPOTENCY_KEYS = Table(
     "idempotency_keys",
     METADATA,
-    Column("key_id", Text, primary_key=True),
+    Column("owner", Text, primary_key=True),
     Column("route", Text, primary_key=True),
     Column("key", Text, primary_key=True),
     Column("digest", Text, nullable=False),
@@ -82,8 +85,21 @@ Index("idempotency_keys_oldest", IDEMPOTENCY_KEYS.c.at)
 TOOL_SOURCES = Table(
     "tool_sources",
     METADATA,
+    Column("owner", Text, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("document", Text, nullable=False),
+)
+
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("at", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("details", Text, nullable=False),
 )
 
 # The tools of trajectories as they were when these were created; `digest` identifies the document.
@@ -142,11 +158,7 @@ _WITHOUT_BODY = case(
     else_=_PAYLOAD,
 )
 
-UNFINISHED: Select[Any] = (
-    select(TRAJECTORIES.c.id)
-    .where(TRAJECTORIES.c.finished_at.is_(None))
-    .order_by(TRAJECTORIES.c.created_at, TRAJECTORIES.c.id)
-)
+UNFINISHED: Select[Any] = select(TRAJECTORIES.c.id).where(TRAJECTORIES.c.finished_at.is_(None)).order_by(*_AGE)
 
 
 # Last sequence numbers of the logs `ids`, locked until the commit; always in one order, which avoids deadlocks.
@@ -201,10 +213,11 @@ def snapshot_of(trajectory_id: str, *, version: str, steps: bool) -> Select[Any]
     )
 
 
-def newest(*, status: str | None, older_than: TrajectoryRow | None, limit: int) -> Select[Any]:
-    """A page of trajectories; the id decides between those of one instant."""
-    place = tuple_(TRAJECTORIES.c.created_at, TRAJECTORIES.c.id)
-    statement = select(TRAJECTORIES).order_by(TRAJECTORIES.c.created_at.desc(), TRAJECTORIES.c.id.desc()).limit(limit)
+def newest(*, owner: str, status: str | None, older_than: TrajectoryRow | None, limit: int) -> Select[Any]:
+    """A page of an owner's trajectories; the id decides between those of one instant."""
+    place = tuple_(*_AGE)
+    statement = select(TRAJECTORIES).where(TRAJECTORIES.c.owner == owner)
+    statement = statement.order_by(*(column.desc() for column in _AGE)).limit(limit)
     if status is not None:
         statement = statement.where(TRAJECTORIES.c.status == status)
     if older_than is not None:
@@ -215,12 +228,18 @@ def newest(*, status: str | None, older_than: TrajectoryRow | None, limit: int) 
 def idempotency_records(keys: Collection[RequestKey], *, since: datetime) -> Select[Any]:
     """The records with these keys that are not older than `since`."""
     columns = IDEMPOTENCY_KEYS.c
-    values = sorted((key.key_id, key.route, key.key) for key in keys)
+    values = sorted((key.owner, key.route, key.key) for key in keys)
     return select(IDEMPOTENCY_KEYS).where(
-        tuple_(columns.key_id, columns.route, columns.key).in_(values), columns.at >= encode_time(since)
+        tuple_(columns.owner, columns.route, columns.key).in_(values), columns.at >= encode_time(since)
     )
 
 
 def expired_idempotency_records(time: datetime) -> Delete:
     """Delete the records that are older than `time`."""
     return delete(IDEMPOTENCY_KEYS).where(IDEMPOTENCY_KEYS.c.at < encode_time(time))
+
+
+def newest_audit(*, older_than: int | None, limit: int) -> Select[Any]:
+    """A page of the audit log of all owners, newest first."""
+    statement = select(AUDIT).order_by(AUDIT.c.id.desc()).limit(limit)
+    return statement if older_than is None else statement.where(AUDIT.c.id < older_than)

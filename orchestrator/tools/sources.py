@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from alpha_umi import telemetry
 from alpha_umi.contract.tool_sources import Origin
 from alpha_umi.roles.turns import estimated_tokens
-from orchestrator.store import EventStore, StoreError
+from orchestrator.store import SHARED, EventStore, StoreError
 from orchestrator.tools.errors import SourceExistsError, ToolSourceError, UnknownSourceError
 from orchestrator.tools.kinds import parse_source
 from orchestrator.tools.registry import ToolRegistry
@@ -98,7 +98,7 @@ class ToolSources:
             )
         provider = await self._load(source)
         try:
-            await self._store.put_tool_source(source.name, provider.source.record())
+            await self._store.put_tool_source(SHARED, source.name, provider.source.record())
         except StoreError:
             await self._registry.remove_source(source.name)
             raise
@@ -110,7 +110,7 @@ class ToolSources:
         """Remove a source; one of the operator's file returns at the next start. Raises `UnknownSourceError`."""
         if name not in self._entries:
             raise UnknownSourceError(name, self._entries)
-        await self._store.delete_tool_source(name)
+        await self._store.delete_tool_source(SHARED, name)
         if self._entries.pop(name).provider is not None:
             await self._registry.remove_source(name)
 

@@ -67,7 +67,7 @@ async def test_nothing_acknowledged_is_lost_when_the_process_is_killed(url: str,
             events = await store.events(name)
             assert [event.seq for event in events] == list(range(1, len(events) + 1))
             assert [event.payload["n"] for event in events[1:]] == list(range(2, len(events) + 1))
-            assert (await store.get(name)).last_seq == len(events)
+            assert (await store.get(name, owner="default")).last_seq == len(events)
             assert len(events) >= ends.get(name, 0)
             ends.pop(name, None)
     assert not ends  # every acknowledged trajectory is there

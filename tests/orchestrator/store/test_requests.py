@@ -38,7 +38,7 @@ async def test_a_key_says_what_its_request_did(store: EventStore) -> None:
 
 
 async def test_keys_are_apart_by_owner_route_and_text(store: EventStore) -> None:
-    others = [replace(KEY, key_id="b"), replace(KEY, route="/other"), replace(KEY, key="k-2")]
+    others = [replace(KEY, owner="b"), replace(KEY, route="/other"), replace(KEY, key="k-2")]
     await create(store, "tr_1")
     for other in others:
         assert await store.find_idempotency_record(other, now=NOON) is None
@@ -54,7 +54,7 @@ async def test_a_key_that_is_taken_refuses_the_write_whatever_its_body(store: Ev
     for key in (KEY, replace(KEY, digest="b" * 64)):
         with pytest.raises(IdempotencyKeyExists):
             await create(store, "tr_2", key)
-    assert [row.id for row in (await store.list()).rows] == ["tr_1"]
+    assert [row.id for row in (await store.list(owner="default")).rows] == ["tr_1"]
 
 
 async def test_of_many_at_once_one_is_written_and_others_are_unaffected(store: EventStore) -> None:
@@ -62,7 +62,7 @@ async def test_of_many_at_once_one_is_written_and_others_are_unaffected(store: E
     outcomes = await asyncio.gather(*writes, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes[::2]] == [type(None), *[IdempotencyKeyExists] * 9]
     assert outcomes[1::2] == [None] * 10
-    assert len((await store.list(limit=100)).rows) == 11
+    assert len((await store.list(owner="default", limit=100)).rows) == 11
 
 
 async def test_a_write_that_is_refused_keeps_no_key(store: EventStore) -> None:
@@ -85,7 +85,7 @@ async def test_keys_count_for_72_hours_and_are_then_removed(store: EventStore, o
 
 async def test_looking_up_and_removing_use_indexes(store: EventStore, other: Any) -> None:
     by_place = (
-        "SELECT * FROM idempotency_keys WHERE (key_id, route, key) IN (VALUES ('a','b','c'), ('d','e','f')) AND at > ''"
+        "SELECT * FROM idempotency_keys WHERE (owner, route, key) IN (VALUES ('a','b','c'), ('d','e','f')) AND at > ''"
     )
     for statement in (by_place, "DELETE FROM idempotency_keys WHERE at < ''"):
         plan = " ".join(row[-1] for row in other.execute(f"EXPLAIN QUERY PLAN {statement}"))
