@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from alpha_umi.roles.turns import Role
+from orchestrator.admission.admission import Admission
+from orchestrator.admission.rates import Rates
+from orchestrator.admission.stored_rates import stored_rates
 from orchestrator.failpoints import Failpoints
 from orchestrator.log import LogWriter, stored_body
 from orchestrator.metrics import OrchestratorMetrics
@@ -42,6 +45,7 @@ class Orchestrator:
     tool_sets: ToolSets
     runs: RunManager
     views: TrajectoryViews
+    admission: Admission
     client_turns: ClientTurns
     request_keys: IdempotencyStore
     metrics: OrchestratorMetrics
@@ -66,9 +70,17 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         roles = await stack.enter_async_context(role_replicas(settings.role_addresses(), settings.role_bearer, metrics))
         store.observe_commits(metrics.count_commit)
         log_writer = LogWriter(store, metrics)
-        dependencies = _driver_dependencies(settings, roles, registry, store, log_writer, metrics)
+        rates = settings.rates()
+        await stack.enter_async_context(stored_rates(rates, store, log_writer.now))
+        dependencies = _driver_dependencies(settings, roles, registry, store, log_writer, metrics, rates)
         tool_sets = ToolSets(store)
-        runs = RunManager(store, dependencies, tool_sets=tool_sets, wait_for_sources=sources.wait_for)
+        runs = RunManager(
+            store,
+            dependencies,
+            tool_sets=tool_sets,
+            wait_for_sources=sources.wait_for,
+            capacity=lambda: settings.running_capacity(settings.role_calls for _ in roles),
+        )
         stack.push_async_callback(runs.drain)
         metrics.registry.register(StateCollector(runs, log_writer, sources))
         await sources.start()
@@ -81,6 +93,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             tool_sets=tool_sets,
             runs=runs,
             views=TrajectoryViews(store, runs),
+            admission=Admission(dependencies.gate, runs, settings.queue_limits(), rates, metrics),
             client_turns=ClientTurns(store, runs),
             request_keys=IdempotencyStore(store, runs, now=log_writer.now),
             metrics=metrics,
@@ -99,6 +112,7 @@ def _driver_dependencies(
     store: EventStore,
     log_writer: LogWriter,
     metrics: OrchestratorMetrics,
+    rates: Rates,
 ) -> DriverDependencies:
     failpoints = Failpoints(settings.failpoint)
     executor = EffectExecutor(
@@ -113,5 +127,10 @@ def _driver_dependencies(
         max_answer_bytes=settings.max_answer_bytes,
     )
     return DriverDependencies(
-        log_writer, executor, failpoints, settings.trajectory_timeout_s, settings.client_tool_timeout_s
+        log_writer,
+        executor,
+        failpoints,
+        settings.trajectory_timeout_s,
+        settings.client_tool_timeout_s,
+        rates=rates,
     )

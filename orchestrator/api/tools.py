@@ -48,7 +48,8 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     @router.post(
         "/v1/tool-sources", status_code=201, response_model=ToolSourceInfo, summary="Register a source; it is kept"
     )
-    async def add_source(body: AnySource) -> Response:
+    async def add_source(body: AnySource, request: Request) -> Response:
+        orchestrator.admission.count_request(request.state.principal.owner)
         try:
             entry = await sources.add(body)
         except ToolSourceError as error:

@@ -44,9 +44,12 @@ from orchestrator.store.model import (
     Snapshot,
     ToolSources,
     TrajectoryRow,
+    UsedRate,
+    UsedRates,
 )
 from orchestrator.store.rows import (
     Row,
+    decode_time,
     encode_json,
     encode_time,
     event_rows,
@@ -59,6 +62,7 @@ from orchestrator.store.rows import (
     trajectory_row,
 )
 from orchestrator.store.tables import (
+    RATES,
     TOOL_SETS,
     TOOL_SOURCES,
     TRAJECTORIES,
@@ -78,6 +82,7 @@ from orchestrator.store.writes import (
     write_snapshots,
     write_sources,
     write_tool_set,
+    write_used_rates,
 )
 
 Result = TypeVar("Result")
@@ -296,6 +301,18 @@ class EventStore(ABC):
         for text in (await self._read(statement, lambda row: str(row["document"]))).items:
             return text
         raise StoreDamaged(f"the tool set {digest} is missing: restore the database from a backup")
+
+    async def used_rates(self) -> UsedRates:
+        """What was stored last."""
+
+        def used_rate(row: Row) -> UsedRate:
+            return UsedRate(row["owner"], row["kind"], decode_time(row["until"]))
+
+        return (await self._read(select(RATES), used_rate)).items
+
+    async def put_used_rates(self, used: Sequence[UsedRate]) -> None:
+        """Store what all owners have used, in place of what was stored before."""
+        await self._transact(partial(write_used_rates, used=used))
 
     @abstractmethod
     def _classify(self, error: DBAPIError) -> StoreError:

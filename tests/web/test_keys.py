@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from alpha_umi.web.key_file import KeyFileUnusable, create_key, new_key
-from alpha_umi.web.keys import RECHECK_S, Keyring, OpenBindRefused, check_bind
+from alpha_umi.web.key_file import USER_SCOPES, Grant, KeyFileUnusable, create_key, new_key
+from alpha_umi.web.keys import ALL_SCOPES, RECHECK_S, Keyring, OpenBindRefused, Principal, check_bind
 
 
 class Clock:
@@ -39,6 +40,24 @@ def test_the_owner_of_a_key(tmp_path: Path) -> None:
     assert all(owner and owner.startswith("plain-") and "word" not in owner for owner in words)
     for wrong in ("", "a wor", "a word ", ours.text[:-1], ours.text.upper(), filed.entry.line, "\udcff"):
         assert key_id(keys, wrong) is None
+
+
+def test_what_a_key_gives(tmp_path: Path) -> None:
+    operator, second, plain = new_key(), new_key(), create_key(tmp_path / "keys")
+    ann = create_key(tmp_path / "keys", "laptop", Grant("ann", frozenset(("use",))))
+    keys = Keyring([operator.text, second.text], tmp_path / "keys")
+    assert keys.principal(operator.text) == Principal(operator.entry.id, "default", ALL_SCOPES)
+    assert keys.principal(second.text) == Principal(second.entry.id, second.entry.id, USER_SCOPES)
+    assert keys.principal(plain.text) == Principal(plain.entry.id, plain.entry.id, USER_SCOPES)
+    assert keys.principal(ann.text) == Principal(ann.entry.id, "ann", frozenset(("use",)))
+
+
+def test_a_key_is_refused_from_the_day_on_which_it_expires(tmp_path: Path) -> None:
+    today = datetime.now(UTC).date()
+    over = create_key(tmp_path / "keys", grant=Grant(expires=today))
+    good = create_key(tmp_path / "keys", grant=Grant(expires=today + timedelta(days=2)))
+    keys = Keyring((), tmp_path / "keys")
+    assert (key_id(keys, over.text), key_id(keys, good.text)) == (None, good.entry.id)
 
 
 def test_a_removed_line_revokes_its_key(tmp_path: Path, clock: Clock) -> None:
