@@ -27,6 +27,7 @@ from orchestrator.runs.offer import ToolOffers
 from orchestrator.runs.views import TrajectoryViews
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store import EventStore, open_store
+from orchestrator.stream.slots import StreamSlots
 from orchestrator.tools.egress import Egress
 from orchestrator.tools.registry import ToolRegistry
 from orchestrator.tools.sources import ToolSources
@@ -45,6 +46,7 @@ class Orchestrator:
     tool_sets: ToolSets
     runs: RunManager
     views: TrajectoryViews
+    streams: StreamSlots
     admission: Admission
     client_turns: ClientTurns
     request_keys: IdempotencyStore
@@ -93,6 +95,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             tool_sets=tool_sets,
             runs=runs,
             views=TrajectoryViews(store, runs),
+            streams=StreamSlots(**settings.stream_limits(), metrics=metrics),
             admission=Admission(dependencies.gate, runs, settings.queue_limits(), rates, metrics),
             client_turns=ClientTurns(store, runs),
             request_keys=IdempotencyStore(store, runs, now=log_writer.now),

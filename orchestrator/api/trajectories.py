@@ -15,7 +15,7 @@ from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.trajectories import CreateTrajectory, Trajectory, TrajectoryList, TrajectorySummary
 from alpha_umi.trajectory import Status, TrajectoryCreated
 from alpha_umi.web.scopes import User
-from orchestrator.api.responses import ANSWERS, IdempotencyKey, answer, json_response, request_key
+from orchestrator.api.responses import ANSWERS, IdempotencyKey, carry_out, json_response, request_key
 from orchestrator.api.tools import select_tools
 from orchestrator.assembly import Orchestrator
 from orchestrator.runs.client_tools import ClientOutput
@@ -80,8 +80,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             )
             return AcceptedRequest(run.id, 1, run)
 
-        accepted = await orchestrator.request_keys.run_once(identity, accept)
-        return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)
+        return await carry_out(orchestrator, request, identity, accept, stream=body.stream, background=body.background)
 
     @router.get(
         "/v1/trajectories",
@@ -128,7 +127,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
     """Routes that extend a trajectory: outputs of tools that the client executes, and further messages."""
     router = APIRouter(tags=["trajectories"])
-    client_turns, keys = orchestrator.client_turns, orchestrator.request_keys
+    client_turns = orchestrator.client_turns
 
     @router.post(
         "/v1/trajectories/{trajectory_id}/tool_outputs",
@@ -148,8 +147,7 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
                 trajectory_id, output, owner=user.owner, background=body.background
             )
 
-        accepted = await keys.run_once(identity, accept)
-        return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)
+        return await carry_out(orchestrator, request, identity, accept, stream=body.stream, background=body.background)
 
     @router.post(
         "/v1/trajectories/{trajectory_id}/messages",
@@ -168,8 +166,7 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
                     trajectory_id, body.content, owner=user.owner, background=body.background, request=identity
                 )
 
-        accepted = await keys.run_once(identity, accept)
-        return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)
+        return await carry_out(orchestrator, request, identity, accept, stream=body.stream, background=body.background)
 
     return router
 
