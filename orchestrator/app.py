@@ -13,7 +13,7 @@ from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.web.application import create_application
 from alpha_umi.web.problems import problem_response
-from orchestrator.api import events, tool_calls, tools, trajectories
+from orchestrator.api import audit, events, tool_calls, tools, trajectories
 from orchestrator.assembly import Orchestrator
 from orchestrator.store import NotStorable, StoreError, StoreUnavailable, TrajectoryNotFound
 
@@ -36,6 +36,7 @@ def create_app(orchestrator: Orchestrator) -> FastAPI:
             events.create_router(orchestrator),
             tools.create_router(orchestrator),
             tool_calls.create_router(orchestrator),
+            audit.create_router(orchestrator),
         ],
         readiness=orchestrator.readiness,
         registry=orchestrator.metrics.registry,

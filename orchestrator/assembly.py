@@ -66,7 +66,8 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         egress = await stack.enter_async_context(_egress(settings))
         registry = ToolRegistry(egress)
         stack.push_async_callback(registry.aclose)
-        sources = ToolSources(registry, store, from_file=from_file)
+        limits = {"max_sources": settings.max_sources, "max_tools": settings.max_source_tools}
+        sources = ToolSources(registry, store, from_file=from_file, **limits)
         stack.push_async_callback(sources.aclose)
         metrics = OrchestratorMetrics()
         roles = await stack.enter_async_context(role_replicas(settings.role_addresses(), settings.role_bearer, metrics))

@@ -31,6 +31,7 @@ from alpha_umi.trajectory import (
 )
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.store import (
+    AuditEntry,
     EventStore,
     IdempotencyKeyExists,
     NewEvent,
@@ -182,13 +183,14 @@ class LogWriter:
         events: Sequence[Event],
         status: Status | None = None,
         request: RequestKey | None = None,
+        audit: AuditEntry | None = None,
         snapshot: Callable[[datetime], Snapshot | None] | None = None,
     ) -> list[StoredEvent]:
         """The rows, once they are durable. `status` is the new status of the trajectory; a final one ends it.
 
-        `request` is the idempotency key of the request that caused the events. `snapshot` makes that of a trajectory
-        that ends, from the time of the rows. Waits while the store is unavailable.
-        Raises `SequenceConflict`, `IdempotencyKeyExists`, `TrajectoryNotFound` or `NotStorable`.
+        `request` is the idempotency key of the request that caused the events, `audit` the act for the audit log.
+        `snapshot` makes that of a trajectory that ends, from the time of the rows. Waits while the store is
+        unavailable. Raises `SequenceConflict`, `IdempotencyKeyExists`, `TrajectoryNotFound` or `NotStorable`.
         """
         packed = [new_event(event) for event in events]
         at = self.now()
@@ -201,6 +203,7 @@ class LogWriter:
             status=status,
             finished_at=at if status in FINAL else None,
             request=request,
+            audit=audit,
             snapshot=None if snapshot is None else snapshot(at),
         )
         try:

@@ -63,6 +63,12 @@ class OrchestratorSettings(BaseSettings):
     )
     role_token: SecretStr | None = Field(default=None, description="Bearer token of the role services")
     tool_sources: Path | None = Field(default=None, description="YAML or JSON file of tool sources")
+    max_sources: Annotated[int, Field(ge=0)] = Field(
+        default=100, description="Tool sources that an owner may register; shared ones do not count"
+    )
+    max_source_tools: Annotated[int, Field(ge=0)] = Field(
+        default=10_000, description="Tools that the sources of an owner may have together"
+    )
     allow_loopback_tools: bool = False
     allowed_tool_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Hosts, comma separated, whose addresses may be private"

@@ -31,7 +31,7 @@ class TrajectoryViews:
         """One trajectory; if its log cannot be read, only the fields of the row. Raises `StoreError`."""
         if (run := self._runs.find(row.id, owner=row.owner)) is not None:
             return driven_text(run, steps=steps)
-        snapshot = await self._store.snapshot(row.id, version=VERSION, steps=steps)
+        snapshot = await self._store.snapshot(row.id, owner=row.owner, version=VERSION, steps=steps)
         if snapshot is not None:
             return TrajectoryText(snapshot.summary, snapshot.steps)
         try:

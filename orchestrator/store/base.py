@@ -217,9 +217,9 @@ class EventStore(ABC):
         """The events of a call's result, at most one. Raises `StoreDamaged`."""
         return (await self._read(observations_of(trajectory_id, call_id), read_event)).items
 
-    async def snapshot(self, trajectory_id: str, *, version: str, steps: bool) -> Snapshot | None:
-        """The snapshot of a trajectory in this form. None if there is none, or if the log continues after it."""
-        statement = snapshot_of(trajectory_id, version=version, steps=steps)
+    async def snapshot(self, trajectory_id: str, *, owner: str, version: str, steps: bool) -> Snapshot | None:
+        """The snapshot of an owner's trajectory in this form. None if there is none, or the log continues."""
+        statement = snapshot_of(trajectory_id, owner=owner, version=version, steps=steps)
         return next(iter((await self._read(statement, lambda row: Snapshot(**row))).items), None)
 
     async def put_snapshots(self, snapshots: Sequence[Snapshot]) -> None:

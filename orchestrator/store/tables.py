@@ -206,8 +206,8 @@ def observations_of(trajectory_id: str, call_id: str) -> Select[Any]:
     )
 
 
-def snapshot_of(trajectory_id: str, *, version: str, steps: bool) -> Select[Any]:
-    """The snapshot of a trajectory, unless its log continues after it."""
+def snapshot_of(trajectory_id: str, *, owner: str, version: str, steps: bool) -> Select[Any]:
+    """The snapshot of an owner's trajectory, unless its log continues after it."""
     columns = SUMMARIES.c
     return (
         select(
@@ -218,7 +218,7 @@ def snapshot_of(trajectory_id: str, *, version: str, steps: bool) -> Select[Any]
             columns.steps if steps else null().label("steps"),
         )
         .join(TRAJECTORIES, (TRAJECTORIES.c.id == columns.trajectory_id) & (TRAJECTORIES.c.last_seq == columns.seq))
-        .where(columns.trajectory_id == trajectory_id, columns.version == version)
+        .where(columns.trajectory_id == trajectory_id, TRAJECTORIES.c.owner == owner, columns.version == version)
     )
 
 

@@ -176,7 +176,7 @@ def write_snapshots(connection: Connection, snapshots: Sequence[Snapshot]) -> No
 
 
 def write_sources(connection: Connection, writes: Sequence[SourceWrite]) -> Sequence[bool | StoreError]:
-    """Replace and remove registrations; whether each existed. A removal of nothing is no act."""
+    """Replace and remove registrations; whether each existed."""
     existed = []
     for write in writes:
         place = (TOOL_SOURCES.c.owner == write.owner, TOOL_SOURCES.c.name == write.name)
@@ -184,7 +184,7 @@ def write_sources(connection: Connection, writes: Sequence[SourceWrite]) -> Sequ
         if write.document is not None:
             row = {"owner": write.owner, "name": write.name, "document": write.document}
             connection.execute(insert(TOOL_SOURCES).values(row))
-        if write.audit is not None and (write.document is not None or existed[-1]):
+        if write.audit is not None:
             connection.execute(insert(AUDIT).values(audit_row(write.audit)))
     return existed
 

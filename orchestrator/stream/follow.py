@@ -81,7 +81,7 @@ class _Follower:
 
     async def _catch_up(self) -> AsyncIterator[ServerSentEvent]:
         """The events from row `_seq` on to the end that the log has now."""
-        now = await self._store.get_of_any_owner(self._trajectory.id)
+        now = await self._store.get(self._trajectory.id, owner=self._trajectory.owner)
         async for logged in read_stored_log(self._store, now, self._state, after=self._seq):
             if (event := self._handle(logged, last=now.last_seq)) is not None:
                 yield event

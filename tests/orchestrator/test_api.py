@@ -8,6 +8,8 @@ from support.orchestrator_world import Client, World
 from support.scripted_roles import call, decide, hang, in_turn
 from support.serving_on_loopback import until
 
+from orchestrator.store import SHARED
+
 PROBLEM = "urn:alpha-umi:problem:"
 
 
@@ -271,5 +273,5 @@ async def test_a_source_that_cannot_be_read_is_shown_and_tried_again(world: Worl
         assert (await client.create()).json()["type"] == f"{PROBLEM}no-tools"
         document = world.shop.source(world.shop_url)["document"]
         world.shop.documents["missing.json"] = document
-        await until(lambda: bool(client.orchestrator.registry.list_tools()))
+        await until(lambda: bool(client.orchestrator.registry.of(SHARED).list_tools()))
         assert (await client.run())["status"] == "completed"

@@ -155,14 +155,15 @@ async def test_a_snapshot_counts_up_to_the_end_of_the_log(store: EventStore, cre
     await create("tr_1")
     first = Snapshot("tr_1", 2, "v1", '{"n":1}', "[1]")
     await store.append("tr_1", after=1, events=[DECIDED], at=NOON, status="completed", finished_at=NOON, snapshot=first)
-    assert await store.snapshot("tr_1", version="v1", steps=True) == first
-    assert await store.snapshot("tr_1", version="v1", steps=False) == replace(first, steps=None)
-    assert await store.snapshot("tr_1", version="v2", steps=True) is None
+    assert await store.snapshot("tr_1", owner="default", version="v1", steps=True) == first
+    assert await store.snapshot("tr_1", owner="default", version="v1", steps=False) == replace(first, steps=None)
+    assert await store.snapshot("tr_1", owner="default", version="v2", steps=True) is None
+    assert await store.snapshot("tr_1", owner="another", version="v1", steps=True) is None
     await store.append("tr_1", after=2, events=[DECIDED], at=NOON)
-    assert await store.snapshot("tr_1", version="v1", steps=True) is None
+    assert await store.snapshot("tr_1", owner="default", version="v1", steps=True) is None
     second = replace(first, seq=3)
     await store.put_snapshots([first, second])
-    assert await store.snapshot("tr_1", version="v1", steps=True) == second
+    assert await store.snapshot("tr_1", owner="default", version="v1", steps=True) == second
     with pytest.raises(StoreError):
         await store.put_snapshots([replace(first, trajectory_id="tr_9")])
 
