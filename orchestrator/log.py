@@ -100,7 +100,7 @@ async def stored_body(store: EventStore, trajectory_id: str, call_id: str) -> st
 
 
 # Replaying this much takes a few milliseconds; then other requests get their turn.
-PAGE_BYTES = 64 * 1024
+PAGE_BYTES = 32 * 1024
 
 
 async def read_stored_log(
@@ -111,14 +111,22 @@ async def read_stored_log(
     Bodies of shortened results are left out. Raises `StoreDamaged` and `StoreUnavailable`.
     """
     while after < trajectory.last_seq:
-        page = await store.events(trajectory.id, after=after, max_bytes=PAGE_BYTES, bodies=False)
-        if not page:
-            raise StoreDamaged(f"trajectory {trajectory.id} lacks the rows after {after}: restore a backup")
-        for logged in read_log(page, state):
+        events: list[LoggedEvent] = []
+        # All at once would hold the event loop for as many pages as there are readers.
+        async with store.replays:
+            page = await store.events(trajectory.id, after=after, max_bytes=PAGE_BYTES, bodies=False)
+            damage = None if page else StoreDamaged(f"trajectory {trajectory.id} lacks the rows after {after}")
+            try:
+                events.extend(read_log(page, state))
+            except StoreDamaged as error:
+                damage = error
+        for logged in events:
             if logged.seq > trajectory.last_seq:
                 return
             yield logged
             after, state = logged.seq, logged.after
+        if damage is not None:
+            raise damage
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ async def _trajectory_response(
     return json_response(text.document(), status_code, headers=headers)
 
 
-def json_response(text: str, status_code: int = 200, *, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(text: str | bytes, status_code: int = 200, *, headers: Mapping[str, str] | None = None) -> Response:
     """A response whose body is JSON text."""
     return Response(text, status_code, headers=headers, media_type="application/json")
 

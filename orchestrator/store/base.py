@@ -111,6 +111,8 @@ class EventStore(ABC):
         self._read_threads = ThreadPoolExecutor(READERS, thread_name_prefix="log-reader")
         self._log_writes = GroupCommit(self._commit_log_writes)
         self._source_writes = GroupCommit(self._commit_source_writes)
+        # Held by those who read a page of a log and replay it.
+        self.replays = asyncio.Semaphore(READERS // 2)
         self._commits = 0
         self._closed = False
 
