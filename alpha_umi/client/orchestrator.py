@@ -32,6 +32,8 @@ from alpha_umi.contract.tool_sources import ToolSourceInfo, ToolSourceList
 from alpha_umi.contract.trajectories import (
     CreateTrajectory,
     Listed,
+    Prune,
+    Pruned,
     ToolList,
     Trajectory,
     TrajectoryList,
@@ -176,6 +178,14 @@ class OrchestratorClient:
             if error.kind != "trajectory-finished":
                 raise
             return await self.trajectory(trajectory_id)
+
+    async def prune(self, request: Prune) -> Pruned:
+        """Delete a batch of old trajectories."""
+        return await self._read(Pruned, "POST", "/v1/prune", json=_body(request))
+
+    async def delete(self, trajectory_id: str) -> None:
+        """Delete a finished trajectory for good."""
+        await self._send("DELETE", _path(trajectory_id))
 
     async def tools(self) -> ToolList:
         """The tools on offer."""

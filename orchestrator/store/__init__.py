@@ -25,6 +25,7 @@ from orchestrator.store.errors import (
     StoreUnavailable,
     TrajectoryExists,
     TrajectoryNotFound,
+    TrajectoryPruned,
 )
 from orchestrator.store.model import (
     SHARED,
@@ -65,6 +66,7 @@ __all__ = [
     "ToolSourceRow",
     "TrajectoryExists",
     "TrajectoryNotFound",
+    "TrajectoryPruned",
     "TrajectoryRow",
     "UsedRate",
     "open_store",

@@ -12,7 +12,7 @@ from alpha_umi import telemetry
 from alpha_umi.contract.stream_events import Reconnect
 from alpha_umi.trajectory import Phase, State
 from orchestrator.log import LoggedEvent, read_stored_log
-from orchestrator.store import EventStore, StoreDamaged, StoreUnavailable, TrajectoryRow
+from orchestrator.store import EventStore, StoreDamaged, StoreUnavailable, TrajectoryNotFound, TrajectoryRow
 from orchestrator.stream.broadcast import Broadcast, Closed, Listener, Overflow, TextPreview
 from orchestrator.stream.serialization import serialize, serialize_delta, serialize_reconnect
 
@@ -34,6 +34,9 @@ async def follow(
         except StoreUnavailable as error:
             _log.error("stream.broken", trajectory_id=trajectory.id, reason=str(error))
             yield serialize_reconnect(Reconnect("the event log cannot be read now"))
+        except TrajectoryNotFound:
+            # It was deleted. Whoever connects again is told so.
+            yield serialize_reconnect(Reconnect("the trajectory was deleted"))
         except StoreDamaged as error:
             _log.error("log.unreadable", trajectory_id=trajectory.id, reason=str(error))
 
