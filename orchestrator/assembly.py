@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from alpha_umi.roles.turns import Role
 from orchestrator.admission.admission import Admission
@@ -14,7 +15,7 @@ from orchestrator.admission.rates import Rates
 from orchestrator.admission.running_capacity import RunningCapacity
 from orchestrator.admission.stored_rates import stored_rates
 from orchestrator.failpoints import Failpoints
-from orchestrator.log import LogWriter
+from orchestrator.log import LogWriter, stored_body
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.monitoring import Readiness, StateCollector
 from orchestrator.retention import Retention
@@ -28,8 +29,10 @@ from orchestrator.runs.manager import RunManager
 from orchestrator.runs.messages import ClientTurns
 from orchestrator.runs.offer import ToolOffers
 from orchestrator.runs.recovery import Recovery
+from orchestrator.runs.views import TrajectoryViews
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store import EventStore, open_store
+from orchestrator.stream.slots import StreamSlots
 from orchestrator.tools.egress import Egress
 from orchestrator.tools.registry import ToolRegistry
 from orchestrator.tools.sources import ToolSources
@@ -47,6 +50,8 @@ class Orchestrator:
     sources: ToolSources
     tool_sets: ToolSets
     runs: RunManager
+    views: TrajectoryViews
+    streams: StreamSlots
     admission: Admission
     client_turns: ClientTurns
     request_keys: IdempotencyStore
@@ -77,7 +82,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         log_writer = LogWriter(store, metrics)
         rates = settings.rates()
         await stack.enter_async_context(stored_rates(rates, store, log_writer.now))
-        dependencies = _driver_dependencies(settings, roles, registry, log_writer, metrics, rates)
+        dependencies = _driver_dependencies(settings, roles, registry, store, log_writer, metrics, rates)
         tool_sets = ToolSets(store)
         runs = RunManager(
             store,
@@ -112,6 +117,8 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             sources=sources,
             tool_sets=tool_sets,
             runs=runs,
+            views=TrajectoryViews(store, runs),
+            streams=StreamSlots(**settings.stream_limits(), metrics=metrics),
             admission=Admission(dependencies.gate, runs, settings.queue_limits(), rates, metrics),
             client_turns=ClientTurns(store, runs),
             request_keys=IdempotencyStore(store, runs),
@@ -130,6 +137,7 @@ def _driver_dependencies(
     settings: OrchestratorSettings,
     roles: dict[Role, ReplicaSet],
     registry: ToolRegistry,
+    store: EventStore,
     log_writer: LogWriter,
     metrics: OrchestratorMetrics,
     rates: Rates,
@@ -141,6 +149,7 @@ def _driver_dependencies(
         metrics=metrics,
         failpoints=failpoints,
         offers=ToolOffers(RoleContexts(roles), settings.retrieve_tools, settings.retrieve_above),
+        stored_body=partial(stored_body, store),
         tool_timeout_s=settings.tool_timeout_s,
         constrained=settings.constrained,
         max_answer_bytes=settings.max_answer_bytes,

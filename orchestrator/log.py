@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -18,8 +18,11 @@ from alpha_umi.trajectory import (
     FINAL,
     Event,
     IllegalEvent,
+    MessageAdded,
     State,
     Status,
+    ToolObserved,
+    TrajectoryCreated,
     Transition,
     UnknownEvent,
     advance,
@@ -35,10 +38,12 @@ from orchestrator.store import (
     NotStorable,
     RequestKey,
     SequenceConflict,
+    Snapshot,
     StoreDamaged,
     StoredEvent,
     StoreError,
     TrajectoryNotFound,
+    TrajectoryRow,
 )
 
 
@@ -85,6 +90,68 @@ def state_of(log: Iterable[LoggedEvent]) -> State:
     return state
 
 
+async def stored_body(store: EventStore, trajectory_id: str, call_id: str) -> str:
+    """The result of a call before it was shortened. Raises `StoreDamaged` and `StoreUnavailable`."""
+    for row in await store.observations(trajectory_id, call_id):
+        event = read_event(row)
+        if isinstance(event, ToolObserved) and event.body is not None:
+            return event.body
+    raise StoreDamaged(f"trajectory {trajectory_id} lacks the result of call {call_id}: restore a backup")
+
+
+# Replaying this much takes a few milliseconds; then other requests get their turn.
+PAGE_BYTES = 32 * 1024
+
+
+async def read_stored_log(
+    store: EventStore, trajectory: TrajectoryRow, state: State | None = None, *, after: int = 0
+) -> AsyncIterator[LoggedEvent]:
+    """The log up to the row's `last_seq`, or its rest from `state` after row `after` on, read page by page.
+
+    Bodies of shortened results are left out. Raises `StoreDamaged` and `StoreUnavailable`.
+    """
+    while after < trajectory.last_seq:
+        events: list[LoggedEvent] = []
+        # All at once would hold the event loop for as many pages as there are readers.
+        async with store.replays:
+            page = await store.events(trajectory.id, after=after, max_bytes=PAGE_BYTES, bodies=False)
+            damage = None if page else StoreDamaged(f"trajectory {trajectory.id} lacks the rows after {after}")
+            try:
+                events.extend(read_log(page, state))
+            except StoreDamaged as error:
+                damage = error
+        for logged in events:
+            if logged.seq > trajectory.last_seq:
+                return
+            yield logged
+            after, state = logged.seq, logged.after
+        if damage is not None:
+            raise damage
+
+
+@dataclass(frozen=True)
+class ReplayedLog:
+    """The state after the last row of a log, number and time of that row, and of the first one of the newest turn."""
+
+    state: State
+    seq: int
+    ended_at: datetime
+    turn_seq: int
+    started_at: datetime
+
+
+async def replay_stored_log(store: EventStore, trajectory: TrajectoryRow) -> ReplayedLog:
+    """Replay a log. Raises `StoreDamaged`, also for a log without events, and `StoreUnavailable`."""
+    newest: LoggedEvent | None = None
+    first = (0, trajectory.created_at)
+    async for newest in read_stored_log(store, trajectory):
+        if isinstance(newest.event, TrajectoryCreated | MessageAdded):
+            first = (newest.seq, newest.at)
+    if newest is None:
+        raise StoreDamaged("a trajectory has no events: restore the database from a backup")
+    return ReplayedLog(newest.after, newest.seq, newest.at, *first)
+
+
 def _damaged(row: StoredEvent, error: Exception) -> StoreDamaged:
     return StoreDamaged(
         f"row {row.seq} of trajectory {row.trajectory_id} cannot be read: {error}. "
@@ -128,12 +195,13 @@ class LogWriter:
         status: Status | None = None,
         request: RequestKey | None = None,
         audit: AuditEntry | None = None,
+        snapshot: Callable[[datetime], Snapshot | None] | None = None,
     ) -> list[StoredEvent]:
         """The rows, once they are durable. `status` is the new status of the trajectory; a final one ends it.
 
-        `request` is the idempotency key of the request that caused the events, `audit` the act for the audit log. Waits
-        while the store is unavailable.
-        Raises `SequenceConflict`, `IdempotencyKeyExists`, `TrajectoryNotFound` or `NotStorable`.
+        `request` is the idempotency key of the request that caused the events, `audit` the act for the audit log.
+        `snapshot` makes that of a trajectory that ends, from the time of the rows. Waits while the store is
+        unavailable. Raises `SequenceConflict`, `IdempotencyKeyExists`, `TrajectoryNotFound` or `NotStorable`.
         """
         packed = [new_event(event) for event in events]
         at = self.now()
@@ -147,6 +215,7 @@ class LogWriter:
             finished_at=at if status in FINAL else None,
             request=request,
             audit=audit,
+            snapshot=None if snapshot is None else snapshot(at),
         )
         try:
             rows = await write()

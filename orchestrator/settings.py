@@ -138,6 +138,12 @@ class OrchestratorSettings(BaseSettings):
     role_calls: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
         default=None, description="Calls of each role at a time; by default what its engines run at once"
     )
+    max_streams: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=4_096, description="Open streams of events; each takes up to 256 KiB of memory"
+    )
+    max_streams_per_owner: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        default=None, description="The same of one owner; half of ALPHA_UMI_MAX_STREAMS by default"
+    )
     rate_requests: PerMinute = Field(default=None, description="Requests for work of each owner, a minute")
     rate_trajectories: PerMinute = Field(default=None, description="Trajectories and messages of each owner, a minute")
     rate_tokens: PerMinute = Field(default=None, description="Tokens that the roles use for each owner, a minute")
@@ -181,6 +187,7 @@ class OrchestratorSettings(BaseSettings):
         "max_tokens",
         "max_running",
         "max_queued_per_owner",
+        "max_streams_per_owner",
         "role_calls",
         "rate_requests",
         "rate_trajectories",
@@ -207,6 +214,11 @@ class OrchestratorSettings(BaseSettings):
         """The limits of the queue of trajectories."""
         per_owner = self.max_queued // 2 if self.max_queued_per_owner is None else self.max_queued_per_owner
         return QueueLimits(self.max_queued, per_owner, self.max_queue_s)
+
+    def stream_limits(self) -> dict[Literal["total", "per_owner"], int]:
+        """The limits of open streams."""
+        per_owner = max(1, self.max_streams // 2) if self.max_streams_per_owner is None else self.max_streams_per_owner
+        return {"total": self.max_streams, "per_owner": per_owner}
 
     def rates(self) -> Rates:
         """The rates that have a limit, with nothing used."""

@@ -29,7 +29,16 @@ from alpha_umi.contract.http import is_loopback
 from alpha_umi.contract.problems import Problem
 from alpha_umi.contract.tool_calls import ToolCallResult, ToolDetails
 from alpha_umi.contract.tool_sources import ToolSourceInfo, ToolSourceList
-from alpha_umi.contract.trajectories import CreateTrajectory, Prune, Pruned, ToolList, Trajectory, TrajectoryList
+from alpha_umi.contract.trajectories import (
+    CreateTrajectory,
+    Listed,
+    Prune,
+    Pruned,
+    ToolList,
+    Trajectory,
+    TrajectoryList,
+    TrajectorySummary,
+)
 from alpha_umi.contract.validation import explain
 from alpha_umi.trajectory import Status
 
@@ -136,16 +145,25 @@ class OrchestratorClient:
         """One trajectory."""
         return await self._read(Trajectory, "GET", _path(trajectory_id))
 
-    async def newest(self, *, status: Status | None = None) -> Trajectory | None:
+    async def newest(self, *, status: Status | None = None) -> TrajectorySummary | None:
         """The trajectory that was created last, of those with a status if one is given."""
-        page = await self._read(TrajectoryList, "GET", _TRAJECTORIES, params=_query(1, status))
+        query = {"limit": "1"} | ({} if status is None else {"status": status})
+        page = await self._read(TrajectoryList[TrajectorySummary], "GET", _TRAJECTORIES, params=query)
         return next(iter(page.data), None)
 
-    async def trajectories(self, *, status: str | None = None) -> AsyncGenerator[Trajectory, None]:
-        """All trajectories, newest first, of those with a status if one is given."""
-        query = _query(_PAGE, status)
+    def summaries(self, *, status: str | None = None) -> AsyncGenerator[TrajectorySummary, None]:
+        """All trajectories without their steps, newest first, of those with a status if one is given."""
+        return self._pages(TrajectoryList[TrajectorySummary], {} if status is None else {"status": status})
+
+    def trajectories(self, *, status: str | None = None) -> AsyncGenerator[Trajectory, None]:
+        """All trajectories with their steps, newest first, of those with a status if one is given."""
+        query = {"include": "steps"} | ({} if status is None else {"status": status})
+        return self._pages(TrajectoryList[Trajectory], query)
+
+    async def _pages(self, model: type[TrajectoryList[Listed]], query: dict[str, str]) -> AsyncGenerator[Listed, None]:
+        query = query | {"limit": str(_PAGE)}
         while True:
-            page = await self._read(TrajectoryList, "GET", _TRAJECTORIES, params=query)
+            page = await self._read(model, "GET", _TRAJECTORIES, params=query)
             for trajectory in page.data:
                 yield trajectory
             if not page.has_more or not page.data:
@@ -317,10 +335,6 @@ class OrchestratorClient:
 
 def _body(request: BaseModel) -> dict[str, Any]:
     return request.model_dump(mode="json", exclude_none=True)
-
-
-def _query(limit: int, status: str | None) -> dict[str, str]:
-    return {"limit": str(limit)} | ({} if status is None else {"status": status})
 
 
 def _path(trajectory_id: str) -> str:

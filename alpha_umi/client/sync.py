@@ -12,7 +12,7 @@ from alpha_umi.client.orchestrator import OrchestratorClient
 from alpha_umi.contract.client_turns import AddMessage
 from alpha_umi.contract.tool_calls import ToolCallResult, ToolDetails
 from alpha_umi.contract.tool_sources import ToolSourceInfo
-from alpha_umi.contract.trajectories import CreateTrajectory, Prune, Pruned, ToolList, Trajectory
+from alpha_umi.contract.trajectories import CreateTrajectory, Prune, Pruned, ToolList, Trajectory, TrajectorySummary
 from alpha_umi.trajectory import Status
 
 Item = TypeVar("Item")
@@ -53,9 +53,13 @@ class SyncOrchestratorClient:
         """See `OrchestratorClient.trajectory`."""
         return self._run(self._client.trajectory(trajectory_id))
 
-    def newest(self, *, status: Status | None = None) -> Trajectory | None:
+    def newest(self, *, status: Status | None = None) -> TrajectorySummary | None:
         """See `OrchestratorClient.newest`."""
         return self._run(self._client.newest(status=status))
+
+    def summaries(self, *, status: str | None = None) -> Iterator[TrajectorySummary]:
+        """See `OrchestratorClient.summaries`."""
+        return self._iterate(self._client.summaries(status=status))
 
     def trajectories(self, *, status: str | None = None) -> Iterator[Trajectory]:
         """See `OrchestratorClient.trajectories`."""

@@ -42,7 +42,6 @@ Kind = Literal[
     "engine-dead",
     "role-unavailable",
     "storage-unavailable",
-    "overloaded",
     "trajectory-not-found",
     "trajectory-pruned",
     "trajectory-finished",
@@ -58,6 +57,7 @@ Kind = Literal[
     "tool-source-exists",
     "tool-source-not-found",
     "owner-limit",
+    "overloaded",
     "shutting-down",
     "internal",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import Field, field_validator
 
@@ -172,8 +172,8 @@ class TrajectoryError(WireModel):
     detail: str
 
 
-class Trajectory(WireModel):
-    """A trajectory. `status`, `answer`, `error` and `finished_at` are those of the newest user turn.
+class TrajectorySummary(WireModel):
+    """A trajectory in a list. `status`, `answer`, `error` and `finished_at` are those of the newest user turn.
 
     `waiting_for` is the role that it waits for now, because the role's service is unavailable.
     """
@@ -185,7 +185,6 @@ class Trajectory(WireModel):
     instruction: str
     tools: list[str]
     strategy: str
-    steps: list[StepModel]
     messages: list[MessageModel]
     answer: str | None
     error: TrajectoryError | None
@@ -195,11 +194,20 @@ class Trajectory(WireModel):
     finished_at: datetime | None
 
 
-class TrajectoryList(WireModel):
-    """`GET /v1/trajectories`."""
+class Trajectory(TrajectorySummary):
+    """A trajectory with its steps."""
+
+    steps: list[StepModel]
+
+
+Listed = TypeVar("Listed", bound=TrajectorySummary)
+
+
+class TrajectoryList(WireModel, Generic[Listed]):
+    """`GET /v1/trajectories`: trajectories with `include=steps`, else summaries."""
 
     object: Literal["list"] = "list"
-    data: list[Trajectory]
+    data: list[Listed]
     has_more: bool
 
 
@@ -220,16 +228,34 @@ class ToolList(WireModel):
     data: list[ToolInfo]
 
 
-def as_trajectory(
+def as_summary(
     trajectory_id: str,
     state: State,
     *,
     created_at: datetime,
     finished_at: datetime | None,
     metadata: dict[str, str],
-) -> Trajectory:
-    """The wire form of a machine state."""
-    steps = [
+) -> TrajectorySummary:
+    """The wire form of a machine state, without the steps."""
+    return TrajectorySummary(
+        id=trajectory_id,
+        status=state.status,
+        instruction=state.instruction,
+        tools=list(state.tools),
+        strategy=state.strategy,
+        messages=[MessageModel(role=message.role, content=message.content) for message in state.messages],
+        answer=state.answer,
+        error=None if state.error is None else TrajectoryError(code=state.error.code, detail=state.error.detail),
+        usage=TokenUsage(**vars(state.usage)),
+        metadata=metadata,
+        created_at=created_at,
+        finished_at=finished_at,
+    )
+
+
+def as_steps(state: State) -> list[StepModel]:
+    """The wire form of a machine state's steps."""
+    return [
         StepModel(
             index=step.index,
             thought=step.thought,
@@ -260,21 +286,19 @@ def as_trajectory(
         )
         for step in state.steps
     ]
-    return Trajectory(
-        id=trajectory_id,
-        status=state.status,
-        instruction=state.instruction,
-        tools=list(state.tools),
-        strategy=state.strategy,
-        steps=steps,
-        messages=[MessageModel(role=message.role, content=message.content) for message in state.messages],
-        answer=state.answer,
-        error=None if state.error is None else TrajectoryError(code=state.error.code, detail=state.error.detail),
-        usage=TokenUsage(**vars(state.usage)),
-        metadata=metadata,
-        created_at=created_at,
-        finished_at=finished_at,
-    )
+
+
+def as_trajectory(
+    trajectory_id: str,
+    state: State,
+    *,
+    created_at: datetime,
+    finished_at: datetime | None,
+    metadata: dict[str, str],
+) -> Trajectory:
+    """The wire form of a machine state."""
+    summary = as_summary(trajectory_id, state, created_at=created_at, finished_at=finished_at, metadata=metadata)
+    return Trajectory(**dict(summary), steps=as_steps(state))
 
 
 def differing_fields(trajectory: Trajectory, state: State) -> list[str]:

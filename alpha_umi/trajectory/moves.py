@@ -5,6 +5,7 @@ Each function returns the next state. `machine.TRANSITIONS` says in which phase 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -132,7 +133,7 @@ def observe(state: State, event: ToolObserved) -> State:
     return _after_observation(
         state.with_last_step(
             action=replace(action, expires_at=None),
-            observation=Observation(event.content, event.is_error, event.truncated, event.body),
+            observation=Observation(event.content, event.is_error, event.truncated, event.body is not None),
             latency_ms=replace(state.steps[-1].latency_ms, tool=event.latency_ms),
         )
     )
@@ -149,6 +150,7 @@ def _after_observation(state: State) -> State:
     """Continue with the next step, unless a limit ends the turn or the branch of a search."""
     observation = state.steps[-1].observation
     content = observation.content if observation else ""
+    state = state.with_last_step(digest=_digest(state.steps[-1].action, content))
     observed = replace(state, history=(*state.history, Turn("observation", content)), in_flight=None)
     repeated, searches = _repeats(state) >= state.limits.max_repeats, state.strategy == "dfsdt"
     if repeated:
@@ -161,13 +163,16 @@ def _after_observation(state: State) -> State:
 
 def _repeats(state: State) -> int:
     """The number of steps of this branch with the same call and observation as the newest one."""
-    newest = _signature(state.steps[-1])
-    return sum(_signature(step) == newest for step in branch(state))
+    newest = state.steps[-1].digest
+    return sum(step.digest == newest for step in branch(state))
 
 
-def _signature(step: Step) -> str:
-    action = None if step.action is None else [step.action.name, step.action.arguments]
-    return json.dumps([action, step.observation and step.observation.content], sort_keys=True)
+def _digest(action: Action | None, content: str) -> bytes:
+    """Of a call and its observation: comparing the texts of all steps would take long."""
+    call = None if action is None else [action.name, action.arguments]
+    digest = hashlib.blake2b(json.dumps(call, sort_keys=True).encode(), digest_size=16)
+    digest.update(content.encode(errors="surrogatepass"))
+    return digest.digest()
 
 
 def add_answer(state: State, answer: str) -> State:

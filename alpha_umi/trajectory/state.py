@@ -43,12 +43,15 @@ class Action:
 
 @dataclass(frozen=True)
 class Observation:
-    """The result of a call, or the reason why there was no call. `truncated` and `body` are those of the event."""
+    """The result of a call, or the reason why there was no call. `truncated` is that of the event.
+
+    `has_body`: the log has the result before it was shortened. It is not part of the state, because it may be long.
+    """
 
     content: str
     is_error: bool = False
     truncated: bool = False
-    body: str | None = field(default=None, repr=False)
+    has_body: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ class Step:
 
     `roles` is the usage per role. `parent` is the step before it on its branch, None for the first of a turn.
     `abandoned`: a search has backtracked from it. `call_unfinished`: the token limit cut an attempt at the call.
-    `tools_offered` are the step's tools; None: all of the trajectory's.
+    `tools_offered` are the step's tools; None: all of the trajectory's. `digest` is that of the call and its
+    observation, for the comparison of steps.
     """
 
     index: int
@@ -97,6 +101,7 @@ class Step:
     abandoned: bool = False
     call_unfinished: bool = False
     tools_offered: tuple[str, ...] | None = None
+    digest: bytes = field(default=b"", repr=False)
 
     @property
     def turns(self) -> int:
@@ -202,4 +207,5 @@ class State:
 
 def total(steps: Iterable[Step]) -> Usage:
     """Tokens of some steps together."""
-    return sum((step.usage for step in steps), Usage())
+    usages = [step.usage for step in steps]
+    return Usage(sum(usage.prompt_tokens for usage in usages), sum(usage.completion_tokens for usage in usages))

@@ -55,7 +55,7 @@ async def registered_source(client: OrchestratorClient, name: str, address: str)
 
 async def cancel_stale(client: OrchestratorClient, name: str) -> None:
     """Cancel the running trajectories of a killed run: they would use up recorded answers."""
-    async for trajectory in client.trajectories(status="running"):
+    async for trajectory in client.summaries(status="running"):
         if trajectory.metadata.get(METADATA_KEY) == name:
             with contextlib.suppress(RequestRefused):
                 await client.cancel(trajectory.id)

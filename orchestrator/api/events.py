@@ -9,11 +9,10 @@ from typing import Annotated
 import anyio
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response
-from prometheus_client import Gauge
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 from sse_starlette import EventSourceResponse, ServerSentEvent
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope, Send
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.stream_events import EVENT_NAMES
@@ -67,8 +66,10 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         if run is None and row.finished_at is not None and after == row.last_seq:
             # An EventSource reconnects after any other answer (WHATWG HTML, section 9.2).
             return Response(status_code=204)
-        stream = follow(orchestrator.store, row, orchestrator.runs.broadcast_of(run), after=after)
-        return event_stream(stream, open_streams=orchestrator.metrics.streams)
+        with contextlib.ExitStack() as slot:
+            slot.enter_context(orchestrator.streams.slot(user.owner))
+            stream = follow(orchestrator.store, row, orchestrator.runs.broadcast_of(run), after=after)
+            return event_stream(stream, slot=slot)
 
     return router
 
@@ -92,28 +93,27 @@ STOP_GRACE_S = 3
 def event_stream(
     events: AsyncGenerator[ServerSentEvent, None],
     *,
-    open_streams: Gauge,
+    slot: contextlib.ExitStack,
     headers: Mapping[str, str] | None = None,
     on_leave: Callable[[], None] | None = None,
 ) -> EventSourceResponse:
     """A response with keep-alive comments, which ends when the client does not read for 30 seconds.
 
-    It counts in `open_streams` while it lasts. `on_leave` is called when the client disconnects, also before the first
-    event.
+    It takes over what `slot` holds and releases it at the end. `on_leave` is called when the client disconnects, also
+    before the first event.
     """
 
-    async def counted() -> AsyncIterator[ServerSentEvent]:
+    async def closed() -> AsyncIterator[ServerSentEvent]:
         async with contextlib.aclosing(events):
-            with open_streams.track_inprogress():
-                async for event in events:
-                    yield event
+            async for event in events:
+                yield event
 
     async def left(_: Message) -> None:
         if on_leave is not None:
             on_leave()
 
-    return EventSourceResponse(
-        counted(),
+    response = _StreamResponse(
+        closed(),
         headers={"Cache-Control": "no-cache", **(headers or {})},
         ping=KEEP_ALIVE_S,
         ping_message_factory=lambda: ServerSentEvent(comment="keep-alive", sep="\n"),
@@ -123,3 +123,15 @@ def event_stream(
         shutdown_event=anyio.Event(),
         shutdown_grace_period=STOP_GRACE_S,
     )
+    response.slot = slot.pop_all()
+    return response
+
+
+class _StreamResponse(EventSourceResponse):
+    """Releases its slot also when the client left before the first event."""
+
+    slot: contextlib.ExitStack
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self.slot:
+            await super().__call__(scope, receive, send)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import AsyncGenerator, Coroutine, Mapping
@@ -19,9 +20,9 @@ from alpha_umi.web.documentation import Responses
 from orchestrator.api.events import TRAJECTORY_STREAM, event_stream
 from orchestrator.assembly import Orchestrator
 from orchestrator.race import race
-from orchestrator.runs.idempotency import HEADER, AcceptedRequest
+from orchestrator.runs.idempotency import HEADER, Accept, AcceptedRequest
 from orchestrator.runs.manager import Run, RunLease
-from orchestrator.runs.views import driven_trajectory, load_trajectory
+from orchestrator.runs.views import driven_text
 from orchestrator.store import RequestKey
 from orchestrator.stream.follow import follow
 
@@ -37,20 +38,41 @@ _FORM = f"{HEADER} has 1 to {MAX_CHARACTERS} visible ASCII characters"
 ANSWERS: Responses = {**TRAJECTORY_STREAM, 202: {"model": Trajectory}}
 
 
-async def answer(
-    orchestrator: Orchestrator, request: Request, accepted: AcceptedRequest, *, stream: bool, background: bool
+async def carry_out(
+    orchestrator: Orchestrator,
+    request: Request,
+    identity: RequestKey | None,
+    accept: Accept,
+    *,
+    stream: bool,
+    background: bool,
 ) -> Response:
-    """The response to an accepted request.
+    """Accept a request, or find what the first one with its key led to, and answer it.
 
     A request that is neither in the background nor has an idempotency key cancels its trajectory when its client
     disconnects.
     """
+    with contextlib.ExitStack() as slot:
+        if stream:
+            slot.enter_context(orchestrator.streams.slot(request.state.principal.owner))
+        accepted = await orchestrator.request_keys.run_once(identity, accept)
+        return await _answer(orchestrator, request, accepted, slot=slot if stream else None, background=background)
+
+
+async def _answer(
+    orchestrator: Orchestrator,
+    request: Request,
+    accepted: AcceptedRequest,
+    *,
+    slot: contextlib.ExitStack | None,
+    background: bool,
+) -> Response:
     request.state.trajectory_id = accepted.trajectory_id
     owner = request.state.principal.owner
     headers = _headers(orchestrator, owner, accepted)
     lease = None if background or accepted.run is None else accepted.run.acquire()
-    if stream:
-        return await _stream(orchestrator, owner, accepted, lease, headers)
+    if slot is not None:
+        return await _stream(orchestrator, owner, accepted, lease, headers, slot)
     if background:
         return await _trajectory_response(orchestrator, owner, accepted, headers, status_code=202)
     if accepted.run is not None and lease is not None:
@@ -68,6 +90,7 @@ async def _stream(
     accepted: AcceptedRequest,
     lease: RunLease | None,
     headers: Mapping[str, str],
+    slot: contextlib.ExitStack,
 ) -> Response:
     """The events from the request's first row on."""
     run, store = accepted.run, orchestrator.store
@@ -84,7 +107,7 @@ async def _stream(
         finally:
             leave()
 
-    return event_stream(events(), open_streams=orchestrator.metrics.streams, headers=headers, on_leave=leave)
+    return event_stream(events(), slot=slot, headers=headers, on_leave=leave)
 
 
 def _leave(orchestrator: Orchestrator, lease: RunLease) -> None:
@@ -114,12 +137,15 @@ async def _trajectory_response(
     status_code: int = 200,
 ) -> Response:
     if accepted.run is not None:
-        trajectory = driven_trajectory(accepted.run)
+        text = driven_text(accepted.run)
     else:
-        row = await orchestrator.store.get(accepted.trajectory_id, owner=owner)
-        trajectory = await load_trajectory(orchestrator.store, row)
-    content = trajectory.model_dump_json()
-    return Response(content, status_code, headers=headers, media_type="application/json")
+        text = await orchestrator.views.read(await orchestrator.store.get(accepted.trajectory_id, owner=owner))
+    return json_response(text.document(), status_code, headers=headers)
+
+
+def json_response(text: str | bytes, status_code: int = 200, *, headers: Mapping[str, str] | None = None) -> Response:
+    """A response whose body is JSON text."""
+    return Response(text, status_code, headers=headers, media_type="application/json")
 
 
 def _headers(orchestrator: Orchestrator, owner: str, accepted: AcceptedRequest) -> dict[str, str]:

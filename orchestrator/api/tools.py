@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Depends
@@ -20,6 +21,7 @@ from alpha_umi.roles.turns import NAME_CHARACTERS, Tool
 from alpha_umi.web.scopes import ToolsUser, User, require_scope
 from orchestrator.api.audit import audit_entry
 from orchestrator.api.bodies import SourceBodyRoute
+from orchestrator.api.responses import json_response
 from orchestrator.assembly import Orchestrator
 from orchestrator.runs.offer import MAX_STEP_TOOLS
 from orchestrator.store import SHARED
@@ -45,13 +47,13 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     router = APIRouter(tags=["tools"], route_class=SourceBodyRoute, dependencies=[Depends(orchestrator.sources.tried)])
     registry, sources = orchestrator.registry, orchestrator.sources
 
-    @router.get("/v1/tools", summary="Tools on offer")
-    async def list_tools(user: User) -> ToolList:
-        return ToolList(data=[ToolInfo(**public_record(tool)) for tool in registry.of(user.owner).list_tools()])
+    @router.get("/v1/tools", response_model=ToolList, summary="Tools on offer")
+    async def list_tools(user: User) -> Response:
+        return json_response(await asyncio.to_thread(_tool_list, registry.of(user.owner)))
 
-    @router.get("/v1/tool-sources", summary="Sources of tools")
-    async def list_sources(user: User) -> ToolSourceList:
-        return ToolSourceList(data=[source_info(entry) for entry in sources.of(user.owner)])
+    @router.get("/v1/tool-sources", response_model=ToolSourceList, summary="Sources of tools")
+    async def list_sources(user: User) -> Response:
+        return json_response(await asyncio.to_thread(_source_list, sources.of(user.owner)))
 
     @router.post(
         "/v1/tool-sources", status_code=201, response_model=ToolSourceInfo, summary="Register a source; it is kept"
@@ -82,6 +84,17 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             raise source_problem(error) from error
 
     return router
+
+
+@lru_cache(maxsize=2)
+def _tool_list(view: ToolView) -> bytes:
+    """The wire form of a `ToolList`. It is made tool by tool, so that other threads get their turn."""
+    tools = [json.dumps(public_record(tool), separators=(",", ":")) for tool in view.list_tools()]
+    return f'{{"object":"list","data":[{",".join(tools)}]}}'.encode()
+
+
+def _source_list(entries: Sequence[SourceEntry]) -> str:
+    return ToolSourceList(data=[source_info(entry) for entry in entries]).model_dump_json()
 
 
 def public_record(tool: RegisteredTool) -> dict[str, Any]:

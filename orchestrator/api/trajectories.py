@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -12,37 +12,38 @@ from pydantic.json_schema import SkipJsonSchema
 
 from alpha_umi.contract.client_turns import AddMessage, GiveOutputs
 from alpha_umi.contract.problems import ServiceError
-from alpha_umi.contract.trajectories import CreateTrajectory, Trajectory, TrajectoryList
+from alpha_umi.contract.trajectories import CreateTrajectory, Trajectory, TrajectoryList, TrajectorySummary
 from alpha_umi.trajectory import Status, TrajectoryCreated
 from alpha_umi.web.scopes import User
 from orchestrator.api.audit import audit_entry
 from orchestrator.api.bodies import BoundedBodyRoute
-from orchestrator.api.responses import ANSWERS, IdempotencyKey, answer, request_key
+from orchestrator.api.responses import ANSWERS, IdempotencyKey, carry_out, json_response, request_key
 from orchestrator.api.tools import select_tools
 from orchestrator.assembly import Orchestrator
 from orchestrator.runs.client_tools import ClientOutput
 from orchestrator.runs.idempotency import AcceptedRequest
 from orchestrator.runs.manager import Run
-from orchestrator.runs.views import load_trajectory
+from orchestrator.runs.views import MAX_PAGE_BYTES
 from orchestrator.settings import OrchestratorSettings
 
 CANCEL_TIMEOUT_S = 10
 
 
 class ListQuery(BaseModel):
-    """Query of `GET /v1/trajectories`. `after` is the last id of the page before."""
+    """Query of `GET /v1/trajectories`. `after` is the last id of the page before. `include` adds the steps."""
 
     model_config = ConfigDict(extra="forbid")
 
     status: Status | SkipJsonSchema[None] = None
     limit: Annotated[int, Field(ge=1, le=100)] = 20
     after: Annotated[str, Field(max_length=128)] | SkipJsonSchema[None] = None
+    include: Literal["steps"] | SkipJsonSchema[None] = None
 
 
 def create_router(orchestrator: Orchestrator) -> APIRouter:
     """Routes over one orchestrator."""
     router = APIRouter(tags=["trajectories"], route_class=BoundedBodyRoute)
-    store, runs = orchestrator.store, orchestrator.runs
+    store, runs, views = orchestrator.store, orchestrator.runs, orchestrator.views
 
     @router.post(
         "/v1/trajectories",
@@ -82,27 +83,33 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             )
             return AcceptedRequest(run.id, 1, run)
 
-        accepted = await orchestrator.request_keys.run_once(identity, accept)
-        return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)
+        return await carry_out(orchestrator, request, identity, accept, stream=body.stream, background=body.background)
 
-    @router.get("/v1/trajectories", summary="Trajectories, newest first")
-    async def list_all(user: User, query: Annotated[ListQuery, Query()]) -> TrajectoryList:
-        page = await store.list(owner=user.owner, status=query.status, limit=query.limit, after=query.after)
-        # One log at a time: logs may have long results.
-        return TrajectoryList(
-            data=[await load_trajectory(store, row, runs.find(row.id, owner=user.owner)) for row in page.rows],
-            has_more=page.has_more,
+    @router.get(
+        "/v1/trajectories",
+        response_model=TrajectoryList[TrajectorySummary] | TrajectoryList[Trajectory],
+        summary="Trajectories, newest first",
+    )
+    async def list_all(user: User, query: Annotated[ListQuery, Query()]) -> Response:
+        page = await store.list(
+            owner=user.owner,
+            status=query.status,
+            limit=query.limit,
+            after=query.after,
+            max_bytes=MAX_PAGE_BYTES,
         )
+        return json_response(await views.page(page, steps=query.include == "steps"))
 
-    @router.get("/v1/trajectories/{trajectory_id}", summary="One trajectory")
-    async def read(trajectory_id: str, user: User) -> Trajectory:
-        row = await store.get(trajectory_id, owner=user.owner)
-        return await load_trajectory(store, row, runs.find(trajectory_id, owner=user.owner))
+    @router.get("/v1/trajectories/{trajectory_id}", response_model=Trajectory, summary="One trajectory")
+    async def read(trajectory_id: str, user: User) -> Response:
+        return json_response((await views.read(await store.get(trajectory_id, owner=user.owner))).document())
 
     @router.post(
-        "/v1/trajectories/{trajectory_id}/cancel", summary="Cancel a trajectory; requests in flight are aborted"
+        "/v1/trajectories/{trajectory_id}/cancel",
+        response_model=Trajectory,
+        summary="Cancel a trajectory; requests in flight are aborted",
     )
-    async def cancel(trajectory_id: str, user: User) -> Trajectory:
+    async def cancel(trajectory_id: str, user: User) -> Response:
         run = None if runs.stopping else await runs.attach(trajectory_id, owner=user.owner)
         if run is not None:
             act = audit_entry(user, "trajectory.cancelled", trajectory_id)
@@ -116,7 +123,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             )
         if run is None or row.status != "cancelled":
             raise ServiceError("trajectory-finished", f"trajectory {trajectory_id} has ended: {row.status}")
-        return await load_trajectory(store, row)
+        return json_response((await views.read(row)).document())
 
     return router
 
@@ -124,7 +131,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
     """Routes that extend a trajectory: outputs of tools that the client executes, and further messages."""
     router = APIRouter(tags=["trajectories"], route_class=BoundedBodyRoute)
-    client_turns, keys = orchestrator.client_turns, orchestrator.request_keys
+    client_turns = orchestrator.client_turns
 
     @router.post(
         "/v1/trajectories/{trajectory_id}/tool_outputs",
@@ -144,8 +151,7 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
                 trajectory_id, output, owner=user.owner, background=body.background
             )
 
-        accepted = await keys.run_once(identity, accept)
-        return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)
+        return await carry_out(orchestrator, request, identity, accept, stream=body.stream, background=body.background)
 
     @router.post(
         "/v1/trajectories/{trajectory_id}/messages",
@@ -164,8 +170,7 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
                     trajectory_id, body.content, owner=user.owner, background=body.background, request=identity
                 )
 
-        accepted = await keys.run_once(identity, accept)
-        return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)
+        return await carry_out(orchestrator, request, identity, accept, stream=body.stream, background=body.background)
 
     return router
 

@@ -48,8 +48,9 @@ from orchestrator.log import LoggedEvent, LogWriter
 from orchestrator.race import race
 from orchestrator.runs.client_tools import ClientOutput, ToolOutputInbox, missed_deadline, seconds_after_restart
 from orchestrator.runs.executor import EffectExecutor, failure_of, log_outcome, unknown_outcome
+from orchestrator.runs.snapshots import snapshot_of
 from orchestrator.runs.turn_slot import TurnSlot
-from orchestrator.store import AuditEntry, NotStorable, RequestKey, TrajectoryRow
+from orchestrator.store import AuditEntry, NotStorable, RequestKey, Snapshot, TrajectoryRow
 from orchestrator.stream.broadcast import Broadcast, RoleNotice, TextPreview
 from orchestrator.tools.model import EffectClass, ToolResult
 from orchestrator.tools.tool_sets import ToolSet
@@ -301,7 +302,13 @@ class Driver:
             self._dependencies.failpoints.reach("intent.before_commit")
         audit = self._cancelled_by if any(isinstance(event, Cancelled) for event in events) else None
         rows = await self._dependencies.log_writer.append(
-            self._row.id, after=self._seq, events=events, status=changed, request=request, audit=audit
+            self._row.id,
+            after=self._seq,
+            events=events,
+            status=changed,
+            request=request,
+            audit=audit,
+            snapshot=partial(self._snapshot, state, self._seq + len(events)) if state.phase is Phase.FINISHED else None,
         )
         if intended:
             self._dependencies.failpoints.reach("intent.after_commit")
@@ -315,6 +322,14 @@ class Driver:
         self._broadcast.publish(
             [LoggedEvent(**vars(each), seq=row.seq, at=row.at) for each, row in zip(made, rows, strict=True)]
         )
+
+    def _snapshot(self, state: State, seq: int, at: datetime) -> Snapshot | None:
+        """The snapshot of the end. The end is recorded without it if it cannot be made; readers replay the log then."""
+        try:
+            return snapshot_of(self._row, state, seq=seq, finished_at=at)
+        except ValueError as error:
+            _log.error("snapshot.failed", reason=str(error))
+            return None
 
     def _count_tokens(self, after: State) -> None:
         """Count the tokens that the roles have used since the present state."""

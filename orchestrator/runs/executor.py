@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
@@ -62,6 +62,7 @@ from orchestrator.tools.read_more import (
     built_in_tools,
     is_built_in,
     read_more,
+    read_request,
     remedy_of,
     result_title,
 )
@@ -93,6 +94,7 @@ class EffectExecutor:
     """Calls the roles and runs the tools of all trajectories.
 
     `tool_timeout_s` bounds one tool call. With `constrained=False` roles generate without grammars, as in the paper.
+    `stored_body` reads the body of a call's result from the log, by the ids of the trajectory and of the call.
     `max_answer_bytes` is the length above which the log does not store a result completely.
     """
 
@@ -101,6 +103,7 @@ class EffectExecutor:
     metrics: OrchestratorMetrics
     failpoints: Failpoints
     offers: ToolOffers
+    stored_body: Callable[[str, str], Awaitable[str]]
     tool_timeout_s: float
     constrained: bool = True
     max_answer_bytes: int = 256 * 1024
@@ -191,7 +194,7 @@ class EffectExecutor:
         self.failpoints.reach("tool.before_send")
         try:
             if is_built_in(state, effect.name):
-                result = await self._read_more(state, effect)
+                result = await self._read_more(trajectory_id, state, effect)
             else:
                 tool = self.registered_tools(state, tools).get(effect.name)
                 if tool is None:
@@ -210,9 +213,12 @@ class EffectExecutor:
         self.metrics.tool_seconds.observe(time.monotonic() - started)
         return replace(await self.observed(state, effect, result), latency_ms=_since(started))
 
-    async def _read_more(self, state: State, effect: RunTool) -> ToolResult:
+    async def _read_more(self, trajectory_id: str, state: State, effect: RunTool) -> ToolResult:
         try:
-            content = await asyncio.to_thread(read_more, state, effect.arguments, await self._observation_bytes(state))
+            wanted, step = read_request(state, effect.arguments)
+            call_id = "" if step.action is None else step.action.call_id
+            body = await self.stored_body(trajectory_id, call_id)
+            content = await asyncio.to_thread(read_more, body, wanted, step.index, await self._observation_bytes(state))
         except NothingToRead as error:
             return ToolResult(str(error), is_error=True, truncated=False)
         return ToolResult(content, is_error=False, truncated=False)

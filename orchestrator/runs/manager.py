@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -22,10 +22,10 @@ from alpha_umi.trajectory import (
     replay,
 )
 from orchestrator.admission.running_capacity import RunningCapacity
-from orchestrator.log import new_event, read_log
+from orchestrator.log import new_event, replay_stored_log
 from orchestrator.race import race
 from orchestrator.runs.driver import Driver, DriverDependencies
-from orchestrator.store import EventStore, RequestKey, StoreDamaged, StoredEvent, TrajectoryRow
+from orchestrator.store import EventStore, RequestKey, TrajectoryRow
 from orchestrator.stream.broadcast import Broadcast
 from orchestrator.tools.tool_sets import ToolSet, ToolSets
 
@@ -169,10 +169,9 @@ class RunManager:
         return await self._load(await self._store.get(trajectory_id, owner=owner))
 
     async def _load(self, row: TrajectoryRow) -> RunSnapshot:
-        # Long logs take too long for the event loop.
-        state, turn = await asyncio.to_thread(_read_turn, await self._store.events(row.id))
-        tools = None if state.tool_set is None else await self._tool_sets.load(state.tool_set)
-        return RunSnapshot(row, state, turn.last_seq, turn.seq, turn.at, tools)
+        log = await replay_stored_log(self._store, row)
+        tools = None if log.state.tool_set is None else await self._tool_sets.load(log.state.tool_set)
+        return RunSnapshot(row, log.state, log.seq, log.turn_seq, log.started_at, tools)
 
     async def attach(self, trajectory_id: str, *, owner: str) -> Run | None:
         """The run of an owner's trajectory, started if there is none; None if it has ended. Raises `StoreError`."""
@@ -303,23 +302,6 @@ class RunManager:
         seconds = (self._dependencies.log_writer.now() - run.started_at).total_seconds()
         self._dependencies.executor.metrics.count_end(state, seconds=seconds)
         _log.info("trajectory.finished", trajectory_id=run.id, status=state.status, steps=len(state.turn_steps))
-
-
-class _Turn(NamedTuple):
-    """The first row of the newest turn and its time, and the last row of the log."""
-
-    seq: int
-    at: datetime
-    last_seq: int
-
-
-def _read_turn(rows: Sequence[StoredEvent]) -> tuple[State, _Turn]:
-    """The state after a log, and its newest turn. Raises `StoreDamaged`."""
-    log = list(read_log(rows))
-    if not log:
-        raise StoreDamaged("a trajectory has no events: restore the database from a backup")
-    first = [logged for logged in log if isinstance(logged.event, TrajectoryCreated | MessageAdded)][-1]
-    return log[-1].after, _Turn(first.seq, first.at, log[-1].seq)
 
 
 def _closed_broadcast() -> Broadcast:

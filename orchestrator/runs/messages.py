@@ -79,7 +79,7 @@ class ClientTurns:
 
     async def _closed(self, trajectory_id: str, call_id: str) -> OutputRefused | None:
         """The refusal if the call has its observation or its deadline has passed."""
-        for row in await self._store.events(trajectory_id):
+        for row in await self._store.observations(trajectory_id, call_id):
             event = read_event(row)
             if isinstance(event, ToolObserved) and event.call_id == call_id:
                 return too_late(call_id) if event.expired else already_submitted(call_id)

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError
@@ -43,6 +43,7 @@ from orchestrator.store.model import (
     Page,
     RequestKey,
     Rows,
+    Snapshot,
     ToolSources,
     TrajectoryRow,
     UsedRate,
@@ -76,18 +77,29 @@ from orchestrator.store.tables import (
     idempotency_records,
     newest,
     newest_audit,
+    observations_of,
+    snapshot_of,
 )
 from orchestrator.store.writes import (
     IDEMPOTENCY_RETENTION,
     LogWrite,
     SourceWrite,
     write_logs,
+    write_snapshots,
     write_sources,
     write_tool_set,
     write_used_rates,
 )
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+
+class Converted(NamedTuple, Generic[Item]):
+    """Converted rows, and whether they were cut at a number of bytes."""
+
+    items: list[Item]
+    is_cut: bool
 
 
 class EventStore(ABC):
@@ -106,6 +118,8 @@ class EventStore(ABC):
         self._log_writes = GroupCommit(self._commit_log_writes)
         self._source_writes = GroupCommit(self._commit_source_writes)
         self.observed_time = ObservedTime()
+        # Held by those who read a page of a log and replay it.
+        self.replays = asyncio.Semaphore(READERS // 2)
         self._commits = 0
         self._closed = False
 
@@ -175,12 +189,14 @@ class EventStore(ABC):
         finished_at: datetime | None = None,
         request: RequestKey | None = None,
         audit: AuditEntry | None = None,
+        snapshot: Snapshot | None = None,
     ) -> Log:
         """Write events `after` + 1 and on, and what belongs to the same commit.
 
-        That is the new status of the row, the key of the request, and the act for the audit log. A status without
-        `finished_at` reopens the trajectory. Returns what `events` reads. Raises `SequenceConflict` if the log does not
-        end at `after`, `IdempotencyKeyExists`, `TrajectoryNotFound`, `NotStorable`.
+        That is the new status of the row, the key of the request, the act for the audit log, and the snapshot of a
+        trajectory that ends. A status without `finished_at` reopens the trajectory. Returns what `events` reads. Raises
+        `SequenceConflict` if the log does not end at `after`, `IdempotencyKeyExists`, `TrajectoryNotFound`,
+        `NotStorable`.
         """
         rows = event_rows(trajectory_id, events, after=after, at=at)
         finished = None if finished_at is None else encode_time(finished_at)
@@ -194,14 +210,34 @@ class EventStore(ABC):
                 request=request,
                 audit=audit,
                 at=self.observed_time.now(),
+                snapshot=snapshot,
             )
         )
         return [read_event(row) for row in rows]
 
-    async def events(self, trajectory_id: str, *, after: int = 0, limit: int | None = None) -> Log:
-        """Events with a sequence number above `after`, in order. Empty for an unknown id. Raises `StoreDamaged`."""
-        statement = events_of(trajectory_id, after=after, limit=limit)
-        return [read_event(row) for row in await self._read(statement)]
+    async def events(
+        self, trajectory_id: str, *, after: int = 0, max_bytes: int | None = None, bodies: bool = True
+    ) -> Log:
+        """Events with a sequence number above `after`, in order. Empty for an unknown id. Raises `StoreDamaged`.
+
+        With `max_bytes` the first of them, up to the one that exceeds it. Without `bodies` those of shortened results
+        are empty texts.
+        """
+        statement = events_of(trajectory_id, after=after, bodies=bodies)
+        return (await self._read(statement, read_event, max_bytes=max_bytes)).items
+
+    async def observations(self, trajectory_id: str, call_id: str) -> Log:
+        """The events of a call's result, at most one. Raises `StoreDamaged`."""
+        return (await self._read(observations_of(trajectory_id, call_id), read_event)).items
+
+    async def snapshot(self, trajectory_id: str, *, owner: str, version: str, steps: bool) -> Snapshot | None:
+        """The snapshot of an owner's trajectory in this form. None if there is none, or the log continues."""
+        statement = snapshot_of(trajectory_id, owner=owner, version=version, steps=steps)
+        return next(iter((await self._read(statement, lambda row: Snapshot(**row))).items), None)
+
+    async def put_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
+        """Store snapshots of trajectories that have none."""
+        await self._transact(partial(write_snapshots, snapshots=snapshots))
 
     async def get(self, trajectory_id: str, *, owner: str) -> TrajectoryRow:
         """The row of an owner's trajectory. Raises `TrajectoryPruned`, `TrajectoryNotFound`, `StoreDamaged`."""
@@ -209,7 +245,8 @@ class EventStore(ABC):
         try:
             return await self._one(trajectory_id, select(TRAJECTORIES).where(*mine))
         except TrajectoryNotFound:
-            if await self._read(select(PRUNED.c.id).where(PRUNED.c.id == trajectory_id, PRUNED.c.owner == owner)):
+            pruned = select(PRUNED.c.id).where(PRUNED.c.id == trajectory_id, PRUNED.c.owner == owner)
+            if (await self._read(pruned, lambda row: str(row["id"]))).items:
                 raise TrajectoryPruned(f"trajectory {trajectory_id} was deleted") from None
             raise
 
@@ -218,30 +255,39 @@ class EventStore(ABC):
         return await self._one(trajectory_id, select(TRAJECTORIES).where(TRAJECTORIES.c.id == trajectory_id))
 
     async def _one(self, trajectory_id: str, statement: Executable) -> TrajectoryRow:
-        rows = await self._read(statement)
-        if not rows:
-            raise TrajectoryNotFound(f"no trajectory has the id {trajectory_id}")
-        return read_trajectory(rows[0])
+        for row in (await self._read(statement, read_trajectory)).items:
+            return row
+        raise TrajectoryNotFound(f"no trajectory has the id {trajectory_id}")
 
-    async def list(self, *, owner: str, status: str | None = None, limit: int = 20, after: str | None = None) -> Page:
+    async def list(
+        self,
+        *,
+        owner: str,
+        status: str | None = None,
+        limit: int = 20,
+        after: str | None = None,
+        max_bytes: int | None = None,
+    ) -> Page:
         """At most `limit` trajectories of an owner, newest first, those older than the trajectory `after`.
+
+        With `max_bytes` the first of them, up to the one that exceeds it.
 
         Pages neither repeat nor skip a row when new trajectories arrive between them. Raises `TrajectoryNotFound` if
         `after` does not exist.
         """
         older_than = None if after is None else await self.get(after, owner=owner)
         statement = newest(owner=owner, status=status, older_than=older_than, limit=limit + 1)
-        rows = [read_trajectory(row) for row in await self._read(statement)]
-        return Page(rows[:limit], len(rows) > limit)
+        rows, is_cut = await self._read(statement, read_trajectory, max_bytes=max_bytes)
+        return Page(rows[:limit], is_cut or len(rows) > limit)
 
     async def unfinished(self) -> Ids:
         """Ids of unfinished trajectories, oldest first: a restarted orchestrator continues them."""
-        return [row["id"] for row in await self._read(UNFINISHED)]
+        return (await self._read(UNFINISHED, lambda row: str(row["id"]))).items
 
     async def find_idempotency_record(self, request: RequestKey) -> IdempotencyRecord | None:
         """The record of the request with this key in the 72 hours before `now`; its body may differ."""
-        rows = await self._read(idempotency_records([request], since=self.observed_time.now() - IDEMPOTENCY_RETENTION))
-        return read_request(rows[0]) if rows else None
+        statement = idempotency_records([request], since=self.observed_time.now() - IDEMPOTENCY_RETENTION)
+        return next(iter((await self._read(statement, read_request)).items), None)
 
     async def put_tool_source(
         self, owner: str, name: str, document: Mapping[str, Any], *, audit: AuditEntry | None = None
@@ -258,11 +304,11 @@ class EventStore(ABC):
     async def list_tool_sources(self) -> ToolSources:
         """The registrations of every owner, by name. Raises `StoreDamaged`."""
         every = select(TOOL_SOURCES).order_by(TOOL_SOURCES.c.owner, TOOL_SOURCES.c.name)
-        return [read_tool_source(row) for row in await self._read(every)]
+        return (await self._read(every, read_tool_source)).items
 
     async def audit_log(self, *, limit: int, after: int | None = None) -> AuditLog:
         """At most `limit` acts of all owners, newest first, those older than the act `after`. Raises `StoreDamaged`."""
-        return [read_audit(row) for row in await self._read(newest_audit(older_than=after, limit=limit))]
+        return (await self._read(newest_audit(older_than=after, limit=limit), read_audit)).items
 
     async def put_tool_set(self, digest: str, document: str) -> None:
         """Store the JSON text of a tool set under its digest, once."""
@@ -270,16 +316,18 @@ class EventStore(ABC):
 
     async def tool_set(self, digest: str) -> str:
         """The JSON text of a tool set. Raises `StoreDamaged` if it is not there."""
-        rows = await self._read(select(TOOL_SETS).where(TOOL_SETS.c.digest == digest))
-        if not rows:
-            raise StoreDamaged(f"the tool set {digest} is missing: restore the database from a backup")
-        text: str = rows[0]["document"]
-        return text
+        statement = select(TOOL_SETS).where(TOOL_SETS.c.digest == digest)
+        for text in (await self._read(statement, lambda row: str(row["document"]))).items:
+            return text
+        raise StoreDamaged(f"the tool set {digest} is missing: restore the database from a backup")
 
     async def used_rates(self) -> UsedRates:
         """What was stored last."""
-        rows = await self._read(select(RATES))
-        return [UsedRate(row["owner"], row["kind"], decode_time(row["until"])) for row in rows]
+
+        def used_rate(row: Row) -> UsedRate:
+            return UsedRate(row["owner"], row["kind"], decode_time(row["until"]))
+
+        return (await self._read(select(RATES), used_rate)).items
 
     async def put_used_rates(self, used: Sequence[UsedRate]) -> None:
         """Store what all owners have used, in place of what was stored before."""
@@ -294,12 +342,12 @@ class EventStore(ABC):
     ) -> Rows:
         """Trajectories that ended before a time, oldest end first; of all owners and statuses by default."""
         statement = finished_before(time, owner=owner, statuses=statuses, limit=limit)
-        return [read_trajectory(row) for row in await self._read(statement)]
+        return (await self._read(statement, read_trajectory)).items
 
     async def newest_end(self) -> datetime | None:
         """When the last trajectory ended; None if none has."""
-        (row,) = await self._read(select(func.max(TRAJECTORIES.c.finished_at).label("at")))
-        return None if row["at"] is None else decode_time(row["at"])
+        newest = select(func.max(TRAJECTORIES.c.finished_at).label("at"))
+        return (await self._read(newest, lambda row: row["at"] and decode_time(row["at"]))).items[0]
 
     async def delete(
         self,
@@ -374,15 +422,26 @@ class EventStore(ABC):
         self._commits += 1
         return result
 
-    async def _read(self, statement: Executable) -> Sequence[Row]:
-        """All rows."""
+    async def _read(
+        self, statement: Executable, convert: Callable[[Row], Item], *, max_bytes: int | None = None
+    ) -> Converted[Item]:
+        """The rows, converted on the thread that reads them. With `max_bytes` up to the one that exceeds it."""
         if self._closed:
             raise StoreUnavailable(CLOSED)
-        return await asyncio.get_running_loop().run_in_executor(self._read_threads, self._fetch, statement)
+        fetch = partial(self._fetch, statement, convert, max_bytes)
+        return await asyncio.get_running_loop().run_in_executor(self._read_threads, fetch)
 
-    def _fetch(self, statement: Executable) -> Sequence[Row]:
+    def _fetch(self, statement: Executable, convert: Callable[[Row], Item], max_bytes: int | None) -> Converted[Item]:
+        items: list[Item] = []
+        size = 0
         with self._own_errors(), self._reader.connect() as connection:
-            return [row._asdict() for row in connection.execute(statement)]
+            for row in connection.execute(statement):
+                if max_bytes is not None and size > max_bytes:
+                    return Converted(items, True)
+                fields = row._asdict()
+                items.append(convert(fields))
+                size += sum(len(value) for value in fields.values() if isinstance(value, str))
+        return Converted(items, False)
 
     @contextmanager
     def _own_errors(self) -> Iterator[None]:

@@ -121,6 +121,14 @@ def add_owners(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
+def create_summaries(connection: Connection) -> None:
+    """Finished trajectories as they are shown. Those that exist are added when they are read."""
+    connection.exec_driver_sql(
+        "CREATE TABLE summaries (trajectory_id TEXT PRIMARY KEY NOT NULL REFERENCES trajectories (id)"
+        " ON DELETE CASCADE, seq INTEGER NOT NULL, version TEXT NOT NULL, summary TEXT NOT NULL, steps TEXT NOT NULL)"
+    )
+
+
 def add_retention(connection: Connection) -> None:
     """What deleting a trajectory needs: its tool set, its tombstone, and idempotency keys that outlive it."""
     for statement in (
@@ -163,6 +171,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     create_tool_sets,
     add_owners,
     create_rates,
+    create_summaries,
     add_retention,
 )
 

@@ -107,6 +107,20 @@ class AuditRow(AuditEntry):
     id: int = field(kw_only=True)
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """JSON texts of a finished trajectory, computed from its log up to row `seq`: a cache of what a replay leads to.
+
+    `version` is that of their form. `steps` is None where only the summary was read.
+    """
+
+    trajectory_id: str
+    seq: int
+    version: str
+    summary: str
+    steps: str | None
+
+
 class Page(NamedTuple):
     """Part of a list, and whether there is more after it."""
 

@@ -28,6 +28,7 @@ from sqlalchemy import (
     case,
     delete,
     func,
+    null,
     select,
     tuple_,
     update,
@@ -124,6 +125,18 @@ TOOL_SETS = Table(
     Column("document", Text, nullable=False),
 )
 
+# Finished trajectories as they are shown. A row counts while `seq` is the end of the log. The steps come last, so that
+# SQLite does not read them for a list.
+SUMMARIES = Table(
+    "summaries",
+    METADATA,
+    Column("trajectory_id", Text, ForeignKey("trajectories.id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", Integer, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("steps", Text, nullable=False),
+)
+
 # The rates of owners: until when the units that they used count.
 RATES = Table(
     "rates",
@@ -155,6 +168,20 @@ MOVE_END: Update = (
     )
 )
 
+REMOVE_SUMMARY: Delete = delete(SUMMARIES).where(SUMMARIES.c.trajectory_id == bindparam("of"))
+
+_OBSERVED = "tool.observed"
+# The database empties the body, so that a replay does not read what it does not need.
+_PAYLOAD = EVENTS.c.payload
+_WITHOUT_BODY = case(
+    (
+        (EVENTS.c.type == _OBSERVED)
+        & (case((func.json_valid(_PAYLOAD) == 1, func.json_type(_PAYLOAD, "$.body")), else_=None) == "text"),
+        func.json_replace(_PAYLOAD, "$.body", ""),
+    ),
+    else_=_PAYLOAD,
+)
+
 UNFINISHED: Select[Any] = select(TRAJECTORIES.c.id).where(TRAJECTORIES.c.finished_at.is_(None)).order_by(*_AGE)
 
 
@@ -168,13 +195,45 @@ ENDS_OF: Select[Any] = (
 )
 
 
-def events_of(trajectory_id: str, *, after: int, limit: int | None) -> Select[Any]:
-    """Part of one log, in order."""
+def events_of(trajectory_id: str, *, after: int, bodies: bool) -> Select[Any]:
+    """The rest of one log, in order. Without `bodies` those of shortened results are empty."""
+    columns = EVENTS.c
     return (
-        select(EVENTS)
-        .where(EVENTS.c.trajectory_id == trajectory_id, EVENTS.c.seq > after)
-        .order_by(EVENTS.c.seq)
-        .limit(limit)
+        select(
+            columns.trajectory_id,
+            columns.seq,
+            columns.type,
+            columns.payload if bodies else _WITHOUT_BODY.label("payload"),
+            columns.at,
+        )
+        .where(columns.trajectory_id == trajectory_id, columns.seq > after)
+        .order_by(columns.seq)
+    )
+
+
+def observations_of(trajectory_id: str, call_id: str) -> Select[Any]:
+    """The results of a call. A row that is no JSON is none: reading the log names it."""
+    payload = EVENTS.c.payload
+    return select(EVENTS).where(
+        EVENTS.c.trajectory_id == trajectory_id,
+        EVENTS.c.type == _OBSERVED,
+        case((func.json_valid(payload) == 1, func.json_extract(payload, "$.call_id")), else_=None) == call_id,
+    )
+
+
+def snapshot_of(trajectory_id: str, *, owner: str, version: str, steps: bool) -> Select[Any]:
+    """The snapshot of an owner's trajectory, unless its log continues after it."""
+    columns = SUMMARIES.c
+    return (
+        select(
+            columns.trajectory_id,
+            columns.seq,
+            columns.version,
+            columns.summary,
+            columns.steps if steps else null().label("steps"),
+        )
+        .join(TRAJECTORIES, (TRAJECTORIES.c.id == columns.trajectory_id) & (TRAJECTORIES.c.last_seq == columns.seq))
+        .where(columns.trajectory_id == trajectory_id, TRAJECTORIES.c.owner == owner, columns.version == version)
     )
 
 

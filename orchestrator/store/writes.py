@@ -21,7 +21,7 @@ from orchestrator.store.errors import (
     TrajectoryExists,
     TrajectoryNotFound,
 )
-from orchestrator.store.model import AuditEntry, RequestKey, UsedRate
+from orchestrator.store.model import AuditEntry, RequestKey, Snapshot, UsedRate
 from orchestrator.store.rows import Row, audit_row, encode_time, request_row
 from orchestrator.store.tables import (
     AUDIT,
@@ -30,6 +30,8 @@ from orchestrator.store.tables import (
     IDEMPOTENCY_KEYS,
     MOVE_END,
     RATES,
+    REMOVE_SUMMARY,
+    SUMMARIES,
     TOOL_SETS,
     TOOL_SOURCES,
     TRAJECTORIES,
@@ -46,6 +48,7 @@ class LogWrite:
 
     `status` updates that row together with `finished_at`, which is None for a trajectory that continues. `request` is
     the key of the request that caused the write, `audit` the act, `at` the time by which keys expire (`observed_time`).
+    `snapshot` is that of a trajectory that has ended.
     """
 
     trajectory_id: str
@@ -57,6 +60,7 @@ class LogWrite:
     request: RequestKey | None = None
     audit: AuditEntry | None = None
     at: datetime | None = None
+    snapshot: Snapshot | None = None
 
     @property
     def end(self) -> int:
@@ -73,6 +77,7 @@ class Plan:
     requests: list[Row] = field(default_factory=list)
     ends: list[Row] = field(default_factory=list)
     audit: list[Row] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
     outcomes: list[StoreError | None] = field(default_factory=list)
 
 
@@ -130,6 +135,8 @@ def _accept(plan: Plan, write: LogWrite) -> None:
     plan.events.extend(write.events)
     if write.audit is not None:
         plan.audit.append(audit_row(write.audit))
+    if write.snapshot is not None:
+        plan.snapshots.append(write.snapshot)
     if write.request is not None and write.at is not None:
         plan.requests.append(request_row(write.request, write.trajectory_id, seq=write.after + 1, at=write.at))
 
@@ -157,7 +164,15 @@ def write_logs(connection: Connection, writes: Sequence[LogWrite]) -> Sequence[S
     _execute_many(connection, MOVE_END, plan.ends)
     _execute_many(connection, insert(IDEMPOTENCY_KEYS), plan.requests)
     _execute_many(connection, insert(AUDIT), plan.audit)
+    write_snapshots(connection, plan.snapshots)
     return plan.outcomes
+
+
+def write_snapshots(connection: Connection, snapshots: Sequence[Snapshot]) -> None:
+    """Replace the snapshots of some trajectories. Of several of one trajectory the last one counts."""
+    rows = {snapshot.trajectory_id: vars(snapshot) for snapshot in snapshots}
+    _execute_many(connection, REMOVE_SUMMARY, [{"of": trajectory_id} for trajectory_id in rows])
+    _execute_many(connection, insert(SUMMARIES), list(rows.values()))
 
 
 def write_sources(connection: Connection, writes: Sequence[SourceWrite]) -> Sequence[bool | StoreError]:

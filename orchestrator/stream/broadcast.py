@@ -7,15 +7,20 @@ instead, and reads the log. Text between events is a preview that is not stored.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from alpha_umi.contract.stream_events import RoleOutage, RoleRecovered, TextDelta
+from alpha_umi.trajectory import ToolObserved
 from orchestrator.log import LoggedEvent
 
-MAX_QUEUED = 1_000
+MAX_QUEUED_BYTES: Final = 256 * 1024
+# Of an item without its texts.
+_ITEM_BYTES: Final = 256
 
 
 @dataclass(frozen=True)
@@ -50,18 +55,21 @@ FeedItem = LoggedEvent | TextPreview | RoleNotice | Overflow | Closed
 
 
 class Listener:
-    """The bounded queue of one follower."""
+    """The queue of one follower, bounded in bytes."""
 
     def __init__(self) -> None:
-        self._queue: deque[FeedItem] = deque()
+        self._queue: deque[tuple[FeedItem, int]] = deque()
+        self._queued_bytes = 0
         self._not_empty = asyncio.Event()
 
-    def put(self, item: FeedItem) -> None:
-        """Add an item; a full queue is dropped and `Overflow` takes its place."""
-        if len(self._queue) >= MAX_QUEUED:
+    def put(self, item: FeedItem, size: int) -> None:
+        """Add an item of `size` bytes. If it does not fit, the queue is dropped with it, and is `Overflow` instead."""
+        if self._queued_bytes + size > MAX_QUEUED_BYTES:
             self._queue.clear()
-            self._queue.append(Overflow())
-        self._queue.append(item)
+            self._queued_bytes = 0
+            item, size = Overflow(), 0
+        self._queue.append((item, size))
+        self._queued_bytes += size
         self._not_empty.set()
 
     async def get(self) -> FeedItem:
@@ -69,7 +77,9 @@ class Listener:
         while not self._queue:
             self._not_empty.clear()
             await self._not_empty.wait()
-        return self._queue.popleft()
+        item, size = self._queue.popleft()
+        self._queued_bytes -= size
+        return item
 
 
 class Broadcast:
@@ -93,9 +103,9 @@ class Broadcast:
         """
         listener = Listener()
         if self._notice is not None:
-            listener.put(self._notice)
+            listener.put(self._notice, _size(self._notice))
         if self._closed is not None:
-            listener.put(self._closed)
+            listener.put(self._closed, 0)
         self._listeners.add(listener)
         try:
             yield listener
@@ -104,9 +114,13 @@ class Broadcast:
 
     def publish(self, items: Sequence[FeedItem]) -> None:
         """Send items to every listener."""
-        for listener in self._listeners:
-            for item in items:
-                listener.put(item)
+        if not self._listeners:
+            return
+        for item in items:
+            streamed = _without_body(item)
+            size = _size(streamed)
+            for listener in self._listeners:
+                listener.put(streamed, size)
 
     def publish_notice(self, notice: RoleNotice) -> None:
         """Send the notice to every listener, and to those that come later."""
@@ -118,3 +132,24 @@ class Broadcast:
         if self._closed is None:
             self._closed = Closed(stopping)
             self.publish([self._closed])
+
+
+def _without_body(item: FeedItem) -> FeedItem:
+    """The item without the result before it was shortened, which no stream sends."""
+    if isinstance(item, LoggedEvent) and isinstance(item.event, ToolObserved) and item.event.body is not None:
+        return replace(item, event=replace(item.event, body=""))
+    return item
+
+
+def _size(item: FeedItem) -> int:
+    """Bytes of memory of an item: those of its texts, and a flat rate."""
+    match item:
+        case LoggedEvent():
+            texts = vars(item.event).values()
+        case TextPreview():
+            texts = vars(item.delta).values()
+        case RoleNotice():
+            texts = vars(item.event).values()
+        case Overflow() | Closed():
+            return 0
+    return _ITEM_BYTES + sum(sys.getsizeof(text) for text in texts if isinstance(text, str))

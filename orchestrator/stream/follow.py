@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import assert_never
 
 from sse_starlette import ServerSentEvent
@@ -11,12 +11,11 @@ from sse_starlette import ServerSentEvent
 from alpha_umi import telemetry
 from alpha_umi.contract.stream_events import Reconnect
 from alpha_umi.trajectory import Phase, State
-from orchestrator.log import LoggedEvent, read_log
-from orchestrator.store import EventStore, StoreDamaged, StoreUnavailable, TrajectoryRow
-from orchestrator.stream.broadcast import Broadcast, Closed, FeedItem, Listener, Overflow, RoleNotice, TextPreview
+from orchestrator.log import LoggedEvent, read_stored_log
+from orchestrator.store import EventStore, StoreDamaged, StoreUnavailable, TrajectoryNotFound, TrajectoryRow
+from orchestrator.stream.broadcast import Broadcast, Closed, Listener, Overflow, RoleNotice, TextPreview
 from orchestrator.stream.serialization import serialize, serialize_live, serialize_reconnect
 
-_NO_POSITION = float("inf")
 _log = telemetry.logger(__name__)
 
 
@@ -29,72 +28,67 @@ async def follow(
     """
     # The listener comes before the first read of the log, so that no event falls between the two.
     with contextlib.nullcontext() if broadcast is None else broadcast.listen() as listener:
-        follower = _Follower(store, trajectory, listener)
         try:
-            async for seq, event in follower.events():
-                if seq > after:
-                    yield event
+            async for event in _Follower(store, trajectory, listener, after).events():
+                yield event
         except StoreUnavailable as error:
             _log.error("stream.broken", trajectory_id=trajectory.id, reason=str(error))
             yield serialize_reconnect(Reconnect("the event log cannot be read now"))
+        except TrajectoryNotFound:
+            # It was deleted. Whoever connects again is told so.
+            yield serialize_reconnect(Reconnect("the trajectory was deleted"))
         except StoreDamaged as error:
             _log.error("log.unreadable", trajectory_id=trajectory.id, reason=str(error))
 
 
 class _Follower:
-    """One stream. `_state` is that after row `_seq`, the last one that was handled."""
+    """One stream of the events after row `after`. `_state` is that after row `_seq`, the last one that was handled."""
 
-    def __init__(self, store: EventStore, trajectory: TrajectoryRow, listener: Listener | None) -> None:
+    def __init__(self, store: EventStore, trajectory: TrajectoryRow, listener: Listener | None, after: int) -> None:
         self._store = store
         self._trajectory = trajectory
         self._listener = listener
+        self._after = after
         self._seq = 0
         self._state = State()
 
-    async def events(self) -> AsyncIterator[tuple[float, ServerSentEvent]]:
-        """Each event with the number of its row; infinity for events that are not in the log."""
+    async def events(self) -> AsyncIterator[ServerSentEvent]:
         reason = "the trajectory is not being driven now"
-        for event in self._serialized(*await self._catch_up()):
+        async for event in self._catch_up():
             yield event
         while self._listener is not None and not self._ended:
-            item = await self._listener.get()
-            if isinstance(item, TextPreview | RoleNotice):
-                if item.after == self._seq:
-                    yield _NO_POSITION, serialize_live(item.delta if isinstance(item, TextPreview) else item.event)
-                continue
-            for event in self._serialized(*await self._next(item)):
-                yield event
+            match item := await self._listener.get():
+                case TextPreview() | RoleNotice():
+                    if item.after == self._seq:
+                        yield serialize_live(item.delta if isinstance(item, TextPreview) else item.event)
+                case LoggedEvent(seq=seq) if seq <= self._seq:
+                    continue
+                case LoggedEvent(seq=seq) if seq == self._seq + 1:
+                    # A live event has its states, so that nothing is replayed.
+                    if (live := self._handle(item, last=seq)) is not None:
+                        yield live
+                case LoggedEvent() | Overflow() | Closed():
+                    async for event in self._catch_up():
+                        yield event
+                case _ as never:
+                    assert_never(never)
             if isinstance(item, Closed):
                 reason = "the orchestrator is shutting down" if item.stopping else reason
                 break
         if not self._ended:
-            yield _NO_POSITION, serialize_reconnect(Reconnect(reason))
+            yield serialize_reconnect(Reconnect(reason))
 
     @property
     def _ended(self) -> bool:
         return self._state.phase is Phase.FINISHED
 
-    async def _next(self, item: FeedItem) -> tuple[Iterable[LoggedEvent], int]:
-        """The events after row `_seq`, and the last row. A live event has its states, so that nothing is replayed."""
-        match item:
-            case LoggedEvent():
-                if item.seq == self._seq + 1:
-                    return [item], item.seq
-                return ([], 0) if item.seq <= self._seq else await self._catch_up()
-            case Overflow() | Closed():
-                return await self._catch_up()
-            case TextPreview() | RoleNotice():
-                return [], 0
-            case _ as never:
-                assert_never(never)
+    async def _catch_up(self) -> AsyncIterator[ServerSentEvent]:
+        """The events from row `_seq` on to the end that the log has now."""
+        now = await self._store.get(self._trajectory.id, owner=self._trajectory.owner)
+        async for logged in read_stored_log(self._store, now, self._state, after=self._seq):
+            if (event := self._handle(logged, last=now.last_seq)) is not None:
+                yield event
 
-    async def _catch_up(self) -> tuple[Iterable[LoggedEvent], int]:
-        rows = await self._store.events(self._trajectory.id, after=self._seq)
-        return read_log(rows, self._state), rows[-1].seq if rows else 0
-
-    def _serialized(self, log: Iterable[LoggedEvent], last: int) -> Iterator[tuple[float, ServerSentEvent]]:
-        for logged in log:
-            self._seq, self._state = logged.seq, logged.after
-            event = serialize(logged, self._trajectory, last=logged.seq == last)
-            if event is not None:
-                yield logged.seq, event
+    def _handle(self, logged: LoggedEvent, *, last: int) -> ServerSentEvent | None:
+        self._seq, self._state = logged.seq, logged.after
+        return serialize(logged, self._trajectory, last=logged.seq == last) if logged.seq > self._after else None

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from alpha_umi.contract.validation import explain
-from alpha_umi.trajectory import State
+from alpha_umi.trajectory import State, Step
 from orchestrator.tools.json_text import Container, Value, compact_json, read_tree, write_tree
 from orchestrator.tools.model import EffectClass, Tool
 from orchestrator.tools.shorten import beginning, is_part, shorten_structure, text_units
@@ -61,7 +61,7 @@ class NothingToRead(Exception):
 
 def built_in_tools(state: State) -> list[Tool]:
     """The tools that the orchestrator itself offers in this state."""
-    return [_TOOL] if READ_MORE not in state.tools and _bodies(state) else []
+    return [_TOOL] if READ_MORE not in state.tools and _shortened(state) else []
 
 
 def is_built_in(state: State, name: str) -> bool:
@@ -79,17 +79,25 @@ def result_title(step: int) -> str:
     return f"Result {step + 1}"
 
 
-def read_more(state: State, arguments: Mapping[str, Any], max_bytes: int) -> str:
-    """A part of a shortened result, in at most `max_bytes` bytes. Raises `NothingToRead`."""
+def read_request(state: State, arguments: Mapping[str, Any]) -> tuple[ReadMore, Step]:
+    """The valid arguments, and the step whose result they name. Raises `NothingToRead`."""
     try:
         wanted = ReadMore.model_validate(arguments)
     except ValidationError as error:
         raise NothingToRead(explain(error)) from error
-    number, body = _body(state, wanted.result)
-    title, compact = result_title(number), compact_json(body)
+    steps = _shortened(state)
+    number = max(steps, default=-1) if wanted.result is None else wanted.result - 1
+    if number not in steps:
+        raise NothingToRead(f"`result` is one of {', '.join(str(index + 1) for index in steps)}")
+    return wanted, steps[number]
+
+
+def read_more(body: str, wanted: ReadMore, step: int, max_bytes: int) -> str:
+    """A part of the stored result of a step, in at most `max_bytes` bytes. Raises `NothingToRead`."""
+    title, compact = result_title(step), compact_json(body)
     if compact is None:
         if wanted.path:
-            raise NothingToRead(f"result {number + 1} is text without paths: leave `path` empty, and set `start`")
+            raise NothingToRead(f"result {step + 1} is text without paths: leave `path` empty, and set `start`")
         return _units(*text_units(body, max_bytes), wanted, title, max_bytes, part=is_part(body))
     value = _at(read_tree(compact), wanted.path)
     title += f" at {wanted.path}" if wanted.path else ""
@@ -101,21 +109,13 @@ def read_more(state: State, arguments: Mapping[str, Any], max_bytes: int) -> str
     return shorten_structure(value, max_bytes)
 
 
-def _bodies(state: State) -> dict[int, str]:
-    """The results of the history that were shortened, by their steps."""
+def _shortened(state: State) -> dict[int, Step]:
+    """The steps of the history whose results were shortened."""
     return {
-        step.index: step.observation.body
+        step.index: step
         for step in state.steps
-        if step.observation is not None and step.observation.body is not None and not step.abandoned
+        if step.observation is not None and step.observation.has_body and not step.abandoned
     }
-
-
-def _body(state: State, number: int | None) -> tuple[int, str]:
-    bodies = _bodies(state)
-    step = max(bodies, default=-1) if number is None else number - 1
-    if step not in bodies:
-        raise NothingToRead(f"`result` is one of {', '.join(str(index + 1) for index in bodies)}")
-    return step, bodies[step]
 
 
 def _at(value: Value, path: str) -> Value:

@@ -221,9 +221,11 @@ class FakeOrchestrator:
             return EventSourceResponse(self.tell(trajectory_id, 0), headers=headers, ping=PING_S)
 
         @application.get("/v1/trajectories")
-        async def listed(status: str | None = None, limit: int = 20) -> dict[str, Any]:
+        async def listed(status: str | None = None, limit: int = 20, include: str | None = None) -> dict[str, Any]:
             documents = [document for name in reversed(self.trajectories) if (document := self.document(name))]
             chosen = [document for document in documents if status in (None, document["status"])]
+            for document in chosen if include is None else ():
+                del document["steps"]
             return {"object": "list", "data": chosen[:limit], "has_more": False}
 
         @application.get("/v1/trajectories/{trajectory_id}")

@@ -43,7 +43,8 @@ def orchestrator(matches: Sequence[Trajectory], *, breaks_after: int | None = No
     install_problem_handlers(application)
 
     @application.get("/v1/trajectories")
-    async def listed(limit: int, status: str | None = None, after: str | None = None) -> JSONResponse:
+    async def listed(limit: int, include: str, status: str | None = None, after: str | None = None) -> JSONResponse:
+        assert include == "steps"
         requests.append(after)
         if breaks_after is not None and len(requests) > breaks_after:
             raise ServiceError("storage-unavailable", "the log cannot be read")

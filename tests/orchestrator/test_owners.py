@@ -251,7 +251,7 @@ async def test_every_query_of_a_request_names_the_owner(world: World) -> None:
         await ann.get(f"/v1/trajectories/{belongings.finished}/events")
         await ann.post(f"/v1/trajectories/{belongings.finished}/messages", json={"content": "And now?"})
         await ann.post(f"/v1/trajectories/{belongings.waiting}/cancel")
-        tables = re.compile(r"\bFROM (trajectories|idempotency_keys|tool_sources|audit)\b")
+        tables = re.compile(r"\bFROM (trajectories|idempotency_keys|tool_sources|audit|summaries)\b")
         reads = [statement for statement in running.reads if tables.search(statement)]
         assert len(reads) > 5
         for statement in reads:

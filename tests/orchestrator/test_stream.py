@@ -15,15 +15,19 @@ from sse_starlette import ServerSentEvent
 from alpha_umi.contract.stream_events import TextDelta, WritingRole
 from alpha_umi.trajectory import (
     AnswerWritten,
+    CallMade,
     EffectIntended,
     Event,
+    Limits,
     PlannerDecided,
+    State,
+    ToolObserved,
     TrajectoryCreated,
     TrajectoryFinished,
 )
 from orchestrator.log import LoggedEvent, new_event, read_log
 from orchestrator.store import EventStore, open_store
-from orchestrator.stream.broadcast import MAX_QUEUED, Broadcast, TextPreview
+from orchestrator.stream.broadcast import MAX_QUEUED_BYTES, Broadcast, Closed, Overflow, TextPreview
 from orchestrator.stream.follow import follow
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -131,7 +135,7 @@ async def test_too_many_news_are_replaced_by_the_log(store: EventStore) -> None:
     collected = Collected(follow(store, await store.get("t", owner="default"), broadcast))
     await collected.reached(1)
     broadcast.publish(await append(store, *REST[:3]))
-    broadcast.publish([preview("summarizer", 1, "x", after=4)] * MAX_QUEUED)
+    broadcast.publish([preview("summarizer", 1, "x" * 1_000, after=4)] * (MAX_QUEUED_BYTES // 1_000))
     await collected.reached(3)
     rows = [event for event in collected.events if event[0] is not None]
     assert rows == COMPLETE[:2]
@@ -159,3 +163,46 @@ async def test_a_live_event_is_not_replayed_by_its_listeners(store: EventStore) 
     for collected in listeners:
         assert await collected.ended() == COMPLETE
         assert json.loads(collected.data[-1])["answer"] == "computed by the driver"
+
+
+async def test_a_long_log_is_read_in_parts_and_nothing_is_missing(store: EventStore) -> None:
+    steps = [
+        event
+        for number in range(40)
+        for event in (
+            EffectIntended(f"planner:{number}"),
+            PlannerDecided("t" * 5_000, "caller", "t" * 5_000),
+            EffectIntended(f"caller:{number}"),
+            CallMade(f"call_{number}", "look_up", {"n": number}, "{}"),
+            EffectIntended(f"tool:{number}"),
+            ToolObserved(f"call_{number}", "o" * 5_000, truncated=True, body="b" * 100_000),
+        )
+    ]
+    limits = Limits(max_steps=64)
+    created = TrajectoryCreated("What?", ("look_up",), limits)
+    await store.create("long", [new_event(created)], at=NOW, instruction="What?", tools=["look_up"])
+    await store.append("long", after=1, events=[new_event(event) for event in steps], at=NOW)
+    row = await store.get("long", owner="default")
+    expected = [str(seq) for seq, event in enumerate([created, *steps], 1) if not isinstance(event, EffectIntended)]
+    events = await Collected(follow(store, row, None)).ended()
+    assert [event_id for event_id, _ in events[:-1]] == expected
+    assert events[-1] == (None, "reconnect")
+    resumed = await Collected(follow(store, row, None, after=200)).ended()
+    assert resumed == [event for event in events if event[0] is None or int(event[0]) > 200]
+
+
+async def test_what_a_slow_listener_holds_is_bounded(store: EventStore) -> None:
+    broadcast = Broadcast()
+    observed = ToolObserved("c", "o" * 10_000, truncated=True, body="b" * 200_000)
+    with broadcast.listen() as listener:
+        for seq in range(1_000):
+            broadcast.publish([LoggedEvent(State(), observed, State(), seq, NOW)])
+        broadcast.close(stopping=False)
+        assert await listener.get() == Overflow()
+        texts = 0
+        while not isinstance(item := await listener.get(), Closed):
+            assert isinstance(item, LoggedEvent)
+            assert isinstance(item.event, ToolObserved)
+            assert item.event.body == ""
+            texts += len(item.event.content)
+        assert texts <= MAX_QUEUED_BYTES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,8 @@ from httpx_sse import aconnect_sse
 from support.orchestrator_world import Client, World
 from support.scripted_roles import Reply, Script, call, decide, hang, in_turn, problem, say
 from support.serving_on_loopback import until
+
+from alpha_umi.contract.problems import ServiceError
 
 SHOWN = ["trajectory.created", "planner.decided", "caller.called", "tool.observed"]
 
@@ -210,3 +213,31 @@ async def test_a_listener_that_is_too_slow_reads_the_log_instead(client: Client,
     rows = [event.event for event in rows_of(events)]
     assert rows == [*SHOWN, "planner.decided", "summarizer.answered", "trajectory.finished"]
     json.loads(events[-1].data)
+
+
+async def test_streams_are_limited_in_all_and_for_each_owner(world: World) -> None:
+    world.roles.planner = lambda _: hang()
+    limits = {"max_streams": 3, "max_streams_per_owner": 2}
+    async with world.orchestrator(**limits) as client, contextlib.AsyncExitStack() as streams:
+        body = {"instruction": "What?", "stream": True}
+        waiting = await client.start()
+        path = f"/v1/trajectories/{waiting}/events"
+        await streams.enter_async_context(client.http.stream("POST", "/v1/trajectories", json=body))
+        await streams.enter_async_context(client.http.stream("GET", path))
+        for response in (await client.http.get(path), await client.http.post("/v1/trajectories", json=body)):
+            assert response.status_code == 429
+            assert response.json()["type"].endswith("owner-limit")
+            assert (response.json()["reason"], response.json()["errors"][0]["field"]) == ("streams", "stream")
+            assert 0 < int(response.headers["Retry-After"]) <= 120
+        stored = (await client.http.get("/v1/trajectories")).json()["data"]
+        assert len(stored) == 2, "nothing of a refused request is stored"
+        with client.orchestrator.streams.slot("another"):
+            with pytest.raises(ServiceError) as raised, client.orchestrator.streams.slot("a third"):
+                pass
+            assert raised.value.kind == "overloaded"
+        assert (await client.http.post(f"/v1/trajectories/{waiting}/cancel")).status_code == 200
+        await streams.aclose()
+        async with asyncio.timeout(5):
+            while client.orchestrator.metrics.registry.get_sample_value("alpha_umi_streams_open"):
+                await asyncio.sleep(0.01)
+        assert [event.event for event in await client.events(waiting)][-1] == "trajectory.finished"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -13,8 +14,10 @@ from orchestrator.store import (
     NewEvent,
     NotStorable,
     SequenceConflict,
+    Snapshot,
     StoreDamaged,
     StoredEvent,
+    StoreError,
     TrajectoryExists,
     TrajectoryNotFound,
     TrajectoryRow,
@@ -67,7 +70,10 @@ async def test_append_numbers_events_and_returns_what_is_read_later(store: Event
 async def test_events_are_read_in_parts(store: EventStore, create: Any) -> None:
     await create("tr_1")
     await store.append("tr_1", after=1, events=[DECIDED] * 9, at=NOON)
-    assert [event.seq for event in await store.events("tr_1", after=3, limit=4)] == [4, 5, 6, 7]
+    first = await store.events("tr_1", after=3, max_bytes=1)
+    assert [event.seq for event in first] == [4]
+    assert 1 < len(await store.events("tr_1", max_bytes=500)) < 10
+    assert len(await store.events("tr_1", max_bytes=5_000)) == 10
     assert await store.events("tr_1", after=10) == []
     assert await store.events("unknown") == []
 
@@ -124,6 +130,42 @@ async def test_what_models_write_survives(store: EventStore, create: Any) -> Non
     payload = {"text": "half \ud83d, nul \x00, Next: caller. </s> \u2028", "deep": [[[[]]]], "big": 2**80}
     await store.append("tr_1", after=1, events=[NewEvent("tool.observed", payload)], at=NOON)
     assert (await store.events("tr_1"))[-1].payload == payload
+
+
+async def test_bodies_of_results_are_left_out_where_they_are_not_needed(
+    store: EventStore, create: Any, other: Any
+) -> None:
+    await create("tr_1")
+    seen: dict[str, Any] = {"call_id": "c1", "content": "half \ud83d", "body": "long"}
+    payloads: list[dict[str, Any]] = [seen, {**seen, "call_id": "c2", "body": None}, {"body": "of another kind"}]
+    kinds = ["tool.observed", "tool.observed", "planner.decided"]
+    events = [NewEvent(kind, payload) for kind, payload in zip(kinds, payloads, strict=True)]
+    await store.append("tr_1", after=1, events=events, at=NOON)
+    read = await store.events("tr_1", after=1, bodies=False)
+    assert [event.payload for event in read] == [{**seen, "body": ""}, *payloads[1:]]
+    assert [event.payload for event in await store.observations("tr_1", "c1")] == [seen]
+    assert await store.observations("tr_1", "c3") == []
+    other.execute("UPDATE events SET payload = '{' WHERE seq = 2")
+    assert await store.observations("tr_1", "c1") == []
+    with pytest.raises(StoreDamaged, match="event 2 of trajectory tr_1"):
+        await store.events("tr_1", bodies=False)
+
+
+async def test_a_snapshot_counts_up_to_the_end_of_the_log(store: EventStore, create: Any) -> None:
+    await create("tr_1")
+    first = Snapshot("tr_1", 2, "v1", '{"n":1}', "[1]")
+    await store.append("tr_1", after=1, events=[DECIDED], at=NOON, status="completed", finished_at=NOON, snapshot=first)
+    assert await store.snapshot("tr_1", owner="default", version="v1", steps=True) == first
+    assert await store.snapshot("tr_1", owner="default", version="v1", steps=False) == replace(first, steps=None)
+    assert await store.snapshot("tr_1", owner="default", version="v2", steps=True) is None
+    assert await store.snapshot("tr_1", owner="another", version="v1", steps=True) is None
+    await store.append("tr_1", after=2, events=[DECIDED], at=NOON)
+    assert await store.snapshot("tr_1", owner="default", version="v1", steps=True) is None
+    second = replace(first, seq=3)
+    await store.put_snapshots([first, second])
+    assert await store.snapshot("tr_1", owner="default", version="v1", steps=True) == second
+    with pytest.raises(StoreError):
+        await store.put_snapshots([replace(first, trajectory_id="tr_9")])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1, 2}, b"bytes"])

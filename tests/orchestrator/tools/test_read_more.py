@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from alpha_umi.contract.tool_schema import check_schema
 from alpha_umi.trajectory import Action, Observation, State, Step
 from orchestrator.tools.json_text import NOT_READ, closed_json
-from orchestrator.tools.read_more import NothingToRead, built_in_tools, read_more
+from orchestrator.tools.read_more import NothingToRead, built_in_tools, read_more, read_request
 from orchestrator.tools.shorten import shorten_structure
 
 BODY: dict[str, Any] = {
@@ -27,17 +27,18 @@ NINES = "9" * 5_000
 CSV = "".join(f"{number},{number * 2}\n" for number in range(500))
 
 
-def state_of(*bodies: str | None, tools: tuple[str, ...] = ("look_up",)) -> State:
-    """A state in which each result was shortened."""
+def state_of(*has_body: bool, tools: tuple[str, ...] = ("look_up",)) -> State:
+    """A state with results of which the log has the body or not."""
     steps = [
-        Step(number, "t", "caller", Action("c", "look_up", {}), Observation("...", truncated=True, body=body))
-        for number, body in enumerate(bodies)
+        Step(number, "t", "caller", Action("c", "look_up", {}), Observation("...", truncated=True, has_body=has))
+        for number, has in enumerate(has_body)
     ]
     return State(steps=tuple(steps), tools=tools)
 
 
 def read(body: Any, max_bytes: int = 2_000, **arguments: Any) -> str:
-    return read_more(state_of(body if isinstance(body, str) else json.dumps(body)), arguments, max_bytes)
+    wanted, step = read_request(state_of(True), arguments)
+    return read_more(body if isinstance(body, str) else json.dumps(body), wanted, step.index, max_bytes)
 
 
 @pytest.mark.parametrize("path", ["items.12.title", "items[12].title", "$.items[12].title", "/items/12/title"])
@@ -106,18 +107,20 @@ def test_a_text_has_no_paths() -> None:
 
 
 def test_the_newest_result_is_read_and_an_older_one_by_its_number() -> None:
-    state = state_of('{"a":1}', '{"a":2}')
-    assert read_more(state, {"path": "a"}, 100) == "2"
-    assert read_more(state, {"path": "a", "result": 1}, 100) == "1"
+    state = state_of(True, False, True, False)
+    assert read_request(state, {"path": "a"})[1].index == 2
+    assert read_request(state, {"path": "a", "result": 1})[1].index == 0
+    with pytest.raises(NothingToRead, match="`result` is one of 1, 3"):
+        read_request(state, {"result": 2})
 
 
 def test_it_is_offered_once_a_result_was_shortened() -> None:
-    (tool,) = built_in_tools(state_of("{}"))
+    (tool,) = built_in_tools(state_of(True))
     check_schema(tool.parameters)
     assert tool.parameters["properties"]["count"]["minimum"] == 1
     assert built_in_tools(State()) == []
-    assert built_in_tools(state_of("{}", tools=("read_more",))) == []
-    assert built_in_tools(state_of(None)) == []
+    assert built_in_tools(state_of(True, tools=("read_more",))) == []
+    assert built_in_tools(state_of(False)) == []
 
 
 CUT = closed_json(json.dumps({"items": list(range(100)), "next": 5})[:200]) or ""
