@@ -12,6 +12,7 @@ from functools import partial
 from alpha_umi.roles.turns import Role
 from orchestrator.admission.admission import Admission
 from orchestrator.admission.rates import Rates
+from orchestrator.admission.running_capacity import RunningCapacity
 from orchestrator.admission.stored_rates import stored_rates
 from orchestrator.failpoints import Failpoints
 from orchestrator.log import LogWriter, stored_body
@@ -27,6 +28,7 @@ from orchestrator.runs.idempotency import IdempotencyStore
 from orchestrator.runs.manager import RunManager
 from orchestrator.runs.messages import ClientTurns
 from orchestrator.runs.offer import ToolOffers
+from orchestrator.runs.recovery import Recovery
 from orchestrator.runs.views import TrajectoryViews
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store import EventStore, open_store
@@ -61,7 +63,7 @@ class Orchestrator:
 
 @contextlib.asynccontextmanager
 async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrator]:
-    """A running orchestrator; it resumes unfinished trajectories.
+    """A running orchestrator; it loads its tool sources and resumes unfinished trajectories in the background.
 
     Raises `StoreError` or `ToolSourceError` when the database or the file of tool sources cannot be used.
     """
@@ -87,12 +89,17 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             dependencies,
             tool_sets=tool_sets,
             wait_for_sources=sources.wait_for,
-            capacity=lambda: settings.running_capacity(settings.role_calls for _ in roles),
+            capacity=RunningCapacity(
+                dependencies.gate,
+                lambda: settings.running_bounds(settings.role_calls or role.capacity for role in roles.values()),
+            ),
         )
         stack.push_async_callback(runs.drain)
         metrics.registry.register(StateCollector(runs, log_writer, sources))
         await sources.start()
-        await runs.recover()
+        recovery = Recovery(store, runs, metrics)
+        stack.push_async_callback(recovery.aclose)
+        recovery.start()
         retention = Retention(
             store,
             after=settings.retention,
@@ -114,7 +121,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             streams=StreamSlots(**settings.stream_limits(), metrics=metrics),
             admission=Admission(dependencies.gate, runs, settings.queue_limits(), rates, metrics),
             client_turns=ClientTurns(store, runs),
-            request_keys=IdempotencyStore(store, runs, now=log_writer.now),
+            request_keys=IdempotencyStore(store, runs),
             metrics=metrics,
             retention=retention,
             now=log_writer.now,
@@ -137,7 +144,7 @@ def _driver_dependencies(
 ) -> DriverDependencies:
     failpoints = Failpoints(settings.failpoint)
     executor = EffectExecutor(
-        calls=RoleCalls(roles, settings.role_timeout_s, metrics, failpoints),
+        calls=RoleCalls(roles, settings.role_timeout_s, metrics, failpoints, capacity=settings.role_calls),
         registry=registry,
         metrics=metrics,
         failpoints=failpoints,

@@ -131,22 +131,24 @@ async def read_stored_log(
 
 @dataclass(frozen=True)
 class ReplayedLog:
-    """The state after the last row of a log, number and time of that row, and the start of the newest turn."""
+    """The state after a log, and number and time of its last row and of the first row of its newest turn."""
 
     state: State
     seq: int
     ended_at: datetime
-    started_at: datetime
+    turn_seq: int
+    turn_at: datetime
 
 
 async def replay_stored_log(store: EventStore, trajectory: TrajectoryRow) -> ReplayedLog:
     """Replay a log. Raises `StoreDamaged` and `StoreUnavailable`."""
-    state, seq, started_at, ended_at = State(), 0, trajectory.created_at, trajectory.created_at
+    state, seq, turn_seq = State(), 0, 0
+    turn_at = ended_at = trajectory.created_at
     async for logged in read_stored_log(store, trajectory):
         state, seq, ended_at = logged.after, logged.seq, logged.at
         if isinstance(logged.event, TrajectoryCreated | MessageAdded):
-            started_at = logged.at
-    return ReplayedLog(state, seq, ended_at, started_at)
+            turn_seq, turn_at = logged.seq, logged.at
+    return ReplayedLog(state, seq, ended_at, turn_seq, turn_at)
 
 
 def _damaged(row: StoredEvent, error: Exception) -> StoreDamaged:

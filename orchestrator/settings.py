@@ -20,6 +20,7 @@ from alpha_umi.web.connections import MAX_CONNECTIONS
 from alpha_umi.web.keys import Keyring, StrongSecret
 from orchestrator.admission.admission import QueueLimits
 from orchestrator.admission.rates import Rate, RateKind, Rates
+from orchestrator.admission.running_capacity import LEAST, Bounds
 
 PREFIX = "ALPHA_UMI_"
 
@@ -29,11 +30,12 @@ PerMinute = Annotated[int, Field(ge=1, le=1_000_000_000)] | None
 _ADDRESSES = tuple(f"{role}_url" for role in ROLES)
 Addresses = Annotated[tuple[HttpUrl, ...], NoDecode, Field(min_length=1)]
 
-# Roles take turns, and tools take time as well: so many trajectories have a role's engine busy.
+# Roles take turns, and tools take time as well: so many trajectories at most keep a role's engines busy.
 RUNNING_PER_CALL = 4
-LEAST_RUNNING = 64
-# Of a role whose engines report nothing.
-ASSUMED_CAPACITY = 64
+# Of a role whose engines report nothing: at least, and at most (vLLM's usual batch).
+UNKNOWN_CAPACITY = (LEAST, 256)
+# The part of a turn's time limit that trajectories may take because others proceed as well.
+SHARE_OF_TIME = 0.25
 
 # Old names of variables, without the prefix, and what replaces them.
 RENAMED = {"ON_UNREADABLE": "ON_PARSE_FAILURE"}
@@ -46,7 +48,7 @@ class RenamedSetting(Exception):
 class OrchestratorSettings(BaseSettings):
     """Address, role services and limits of trajectories. Durations are in seconds.
 
-    `role_timeout_s` bounds a role call with its retries, `tool_timeout_s` one tool call, `trajectory_timeout_s` a
+    `role_timeout_s` bounds an attempt of a role call, `tool_timeout_s` one tool call, `trajectory_timeout_s` a
     turn of a trajectory from its start, or from its recovery after a restart. The time in which it waits for a client's
     tool output does not count: each of those waits is bounded by `client_tool_timeout_s`.
     """
@@ -123,8 +125,8 @@ class OrchestratorSettings(BaseSettings):
     client_tool_timeout_s: Seconds = Field(default=600, description="Timeout of a client tool's output")
     max_running: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
         default=None,
-        description="Trajectories that proceed at a time; by default four times what the smallest role runs at once, "
-        "and at least 64",
+        description="Trajectories that proceed at a time; by default as many as raise the rate at which they end, at "
+        "most four times what the smallest role runs at once, and at least 64",
     )
     max_queued: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         default=4_096, description="Unfinished trajectories beyond those that proceed"
@@ -132,7 +134,7 @@ class OrchestratorSettings(BaseSettings):
     max_queued_per_owner: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
         default=None, description="The same of one owner; half of ALPHA_UMI_MAX_QUEUED by default"
     )
-    max_queue_s: Seconds = Field(default=60, description="Expected wait above which no further trajectory is accepted")
+    max_queue_s: Seconds = Field(default=30, description="Expected wait above which a standing queue takes no more")
     role_calls: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
         default=None, description="Calls of each role at a time; by default what its engines run at once"
     )
@@ -227,12 +229,14 @@ class OrchestratorSettings(BaseSettings):
         }
         return {kind: Rate(limit) for kind, limit in limits.items() if limit is not None}
 
-    def running_capacity(self, capacities: Iterable[int | None]) -> int:
-        """Trajectories that proceed at a time, by the capacities of the roles; None is an unknown one."""
+    def running_bounds(self, capacities: Iterable[int | None]) -> Bounds:
+        """The number of trajectories that proceed at a time, by the capacities of the roles; None is an unknown one."""
         if self.max_running is not None:
-            return self.max_running
-        known = [ASSUMED_CAPACITY if capacity is None else capacity for capacity in capacities]
-        return max(LEAST_RUNNING, RUNNING_PER_CALL * min(known, default=ASSUMED_CAPACITY))
+            return Bounds(self.max_running, self.max_running)
+        known = [UNKNOWN_CAPACITY if capacity is None else (capacity, capacity) for capacity in capacities]
+        low, high = min(known, default=UNKNOWN_CAPACITY)
+        seconds = SHARE_OF_TIME * self.trajectory_timeout_s
+        return Bounds(max(LEAST, low), max(LEAST, RUNNING_PER_CALL * high), seconds)
 
     def keyring(self) -> Keyring:
         """The API keys. Raises `KeyFileUnusable`."""

@@ -42,6 +42,7 @@ Kind = Literal[
     "engine-dead",
     "role-unavailable",
     "storage-unavailable",
+    "overloaded",
     "trajectory-not-found",
     "trajectory-pruned",
     "trajectory-finished",
@@ -57,7 +58,6 @@ Kind = Literal[
     "tool-source-exists",
     "tool-source-not-found",
     "owner-limit",
-    "overloaded",
     "shutting-down",
     "internal",
 ]

@@ -59,6 +59,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
                 return await begin()
 
         async def begin() -> AcceptedRequest:
+            await orchestrator.sources.tried()
             selection = await select_tools(orchestrator.registry.of(user.owner), body.tools, retrieve=body.retrieve)
             tools = await orchestrator.tool_sets.save(selection.registered)
             limits = orchestrator.settings.limits(body)
@@ -108,7 +109,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         summary="Cancel a trajectory; requests in flight are aborted",
     )
     async def cancel(trajectory_id: str, user: User) -> Response:
-        run = runs.find(trajectory_id, owner=user.owner)
+        run = None if runs.stopping else await runs.attach(trajectory_id, owner=user.owner)
         if run is not None:
             act = audit_entry(user, "trajectory.cancelled", trajectory_id)
             run.driver.cancel("cancelled by the client", audit=act)

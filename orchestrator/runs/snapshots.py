@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from pydantic import TypeAdapter
 
 from alpha_umi.contract.trajectories import StepModel, Trajectory, as_steps, as_summary
+from alpha_umi.roles.turns import Role
 from alpha_umi.trajectory import State
 from orchestrator.store import Snapshot, TrajectoryRow
 
@@ -29,10 +30,18 @@ class TrajectoryText(NamedTuple):
         return self.summary if self.steps is None else f'{self.summary[:-1]},"steps":{self.steps}}}'
 
 
-def text_of(row: TrajectoryRow, state: State, *, finished_at: datetime | None, steps: bool = True) -> TrajectoryText:
-    """The texts of a state."""
+def text_of(
+    row: TrajectoryRow,
+    state: State,
+    *,
+    finished_at: datetime | None,
+    steps: bool = True,
+    waiting_for: Role | None = None,
+) -> TrajectoryText:
+    """The texts of a state. `waiting_for` is the unavailable role that the trajectory waits for."""
     summary = as_summary(row.id, state, created_at=row.created_at, finished_at=finished_at, metadata=row.metadata)
-    return TrajectoryText(summary.model_dump_json(), _STEPS.dump_json(as_steps(state)).decode() if steps else None)
+    shown = summary.model_copy(update={"waiting_for": waiting_for if state.status == "running" else None})
+    return TrajectoryText(shown.model_dump_json(), _STEPS.dump_json(as_steps(state)).decode() if steps else None)
 
 
 def snapshot_of(row: TrajectoryRow, state: State, *, seq: int, finished_at: datetime) -> Snapshot:

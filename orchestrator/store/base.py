@@ -17,7 +17,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError
 from sqlalchemy.sql import Executable
 
@@ -49,6 +49,7 @@ from orchestrator.store.model import (
     UsedRate,
     UsedRates,
 )
+from orchestrator.store.observed_time import ObservedTime
 from orchestrator.store.retention import delete_trajectories, finished_before, forget_pruned
 from orchestrator.store.rows import (
     Row,
@@ -65,6 +66,7 @@ from orchestrator.store.rows import (
     trajectory_row,
 )
 from orchestrator.store.tables import (
+    NEWEST_KEY,
     PRUNED,
     RATES,
     TOOL_SETS,
@@ -117,6 +119,7 @@ class EventStore(ABC):
         self._source_writes = GroupCommit(self._commit_source_writes)
         # Held by those who read a page of a log and replay it.
         self.replays = asyncio.Semaphore(READERS // 2)
+        self.observed_time = ObservedTime()
         self._commits = 0
         self._closed = False
 
@@ -170,7 +173,9 @@ class EventStore(ABC):
         )
         row = trajectory_row(trajectory)
         rows = event_rows(trajectory_id, events, after=0, at=at)
-        await self._log_writes.submit(LogWrite(trajectory_id, 0, rows, trajectory=row, request=request, at=at))
+        await self._log_writes.submit(
+            LogWrite(trajectory_id, 0, rows, trajectory=row, request=request, at=self.observed_time.now())
+        )
         return read_trajectory(row)
 
     async def append(
@@ -204,7 +209,7 @@ class EventStore(ABC):
                 finished_at=finished,
                 request=request,
                 audit=audit,
-                at=at,
+                at=self.observed_time.now(),
                 snapshot=snapshot,
             )
         )
@@ -279,9 +284,9 @@ class EventStore(ABC):
         """Ids of unfinished trajectories, oldest first: a restarted orchestrator continues them."""
         return (await self._read(UNFINISHED, lambda row: str(row["id"]))).items
 
-    async def find_idempotency_record(self, request: RequestKey, *, now: datetime) -> IdempotencyRecord | None:
+    async def find_idempotency_record(self, request: RequestKey) -> IdempotencyRecord | None:
         """The record of the request with this key in the 72 hours before `now`; its body may differ."""
-        statement = idempotency_records([request], since=now - IDEMPOTENCY_RETENTION)
+        statement = idempotency_records([request], since=self.observed_time.now() - IDEMPOTENCY_RETENTION)
         return next(iter((await self._read(statement, read_request)).items), None)
 
     async def put_tool_source(
@@ -339,6 +344,12 @@ class EventStore(ABC):
         statement = finished_before(time, owner=owner, statuses=statuses, limit=limit)
         return (await self._read(statement, read_trajectory)).items
 
+    async def newest_end(self) -> datetime | None:
+        """When the last trajectory ended; None if none has."""
+        statement = select(func.max(TRAJECTORIES.c.finished_at).label("at"))
+        (end,) = (await self._read(statement, lambda row: None if row["at"] is None else decode_time(row["at"]))).items
+        return end
+
     async def delete(
         self,
         rows: Sequence[TrajectoryRow],
@@ -379,6 +390,8 @@ class EventStore(ABC):
         def bring_up_to_date(connection: Connection) -> None:
             migrate(connection)
             check_tables(connection)
+            if (newest_key := connection.execute(NEWEST_KEY).scalar()) is not None:
+                self.observed_time.begin(decode_time(newest_key))
 
         await self._transact(bring_up_to_date)
 

@@ -249,6 +249,9 @@ def newest(*, owner: str, status: str | None, older_than: TrajectoryRow | None, 
     return statement
 
 
+NEWEST_KEY: Select[Any] = select(func.max(IDEMPOTENCY_KEYS.c.at))
+
+
 def idempotency_records(keys: Collection[RequestKey], *, since: datetime) -> Select[Any]:
     """The records with these keys that are not older than `since`."""
     columns = IDEMPOTENCY_KEYS.c

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from alpha_umi.contract.stream_events import TextDelta
+from alpha_umi.contract.stream_events import RoleOutage, RoleRecovered, TextDelta
 from alpha_umi.trajectory import ToolObserved
 from orchestrator.log import LoggedEvent
 
@@ -32,6 +32,14 @@ class TextPreview:
 
 
 @dataclass(frozen=True)
+class RoleNotice:
+    """The trajectory begins or ends to wait for a role, between row `after` of the log and the next one."""
+
+    event: RoleOutage | RoleRecovered
+    after: int
+
+
+@dataclass(frozen=True)
 class Overflow:
     """Items were dropped; the log has the events."""
 
@@ -43,7 +51,7 @@ class Closed:
     stopping: bool
 
 
-FeedItem = LoggedEvent | TextPreview | Overflow | Closed
+FeedItem = LoggedEvent | TextPreview | RoleNotice | Overflow | Closed
 
 
 class Listener:
@@ -80,6 +88,7 @@ class Broadcast:
     def __init__(self) -> None:
         self._listeners: set[Listener] = set()
         self._closed: Closed | None = None
+        self._notice: RoleNotice | None = None
 
     @property
     def has_listeners(self) -> bool:
@@ -88,8 +97,13 @@ class Broadcast:
 
     @contextmanager
     def listen(self) -> Iterator[Listener]:
-        """A listener that receives everything from now on; after the end it receives `Closed` at once."""
+        """A listener that receives everything from now on, and the newest notice of a role.
+
+        After the end it receives `Closed` at once.
+        """
         listener = Listener()
+        if self._notice is not None:
+            listener.put(self._notice, _size(self._notice))
         if self._closed is not None:
             listener.put(self._closed, 0)
         self._listeners.add(listener)
@@ -107,6 +121,11 @@ class Broadcast:
             size = _size(streamed)
             for listener in self._listeners:
                 listener.put(streamed, size)
+
+    def publish_notice(self, notice: RoleNotice) -> None:
+        """Send the notice to every listener, and to those that come later."""
+        self._notice = notice
+        self.publish([notice])
 
     def close(self, *, stopping: bool) -> None:
         """End the broadcast. A second call is ignored."""
@@ -129,6 +148,6 @@ def _size(item: FeedItem) -> int:
             texts = vars(item.event).values()
         case TextPreview():
             texts = vars(item.delta).values()
-        case Overflow() | Closed():
+        case RoleNotice() | Overflow() | Closed():
             return 0
     return _ITEM_BYTES + sum(sys.getsizeof(text) for text in texts if isinstance(text, str))
