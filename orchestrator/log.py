@@ -131,25 +131,24 @@ async def read_stored_log(
 
 @dataclass(frozen=True)
 class ReplayedLog:
-    """The state after the last row of a log, number and time of that row, and of the first one of the newest turn."""
+    """The state after a log, and number and time of its last row and of the first row of its newest turn."""
 
     state: State
     seq: int
     ended_at: datetime
     turn_seq: int
-    started_at: datetime
+    turn_at: datetime
 
 
 async def replay_stored_log(store: EventStore, trajectory: TrajectoryRow) -> ReplayedLog:
-    """Replay a log. Raises `StoreDamaged`, also for a log without events, and `StoreUnavailable`."""
-    newest: LoggedEvent | None = None
-    first = (0, trajectory.created_at)
-    async for newest in read_stored_log(store, trajectory):
-        if isinstance(newest.event, TrajectoryCreated | MessageAdded):
-            first = (newest.seq, newest.at)
-    if newest is None:
-        raise StoreDamaged("a trajectory has no events: restore the database from a backup")
-    return ReplayedLog(newest.after, newest.seq, newest.at, *first)
+    """Replay a log. Raises `StoreDamaged` and `StoreUnavailable`."""
+    state, seq, turn_seq = State(), 0, 0
+    turn_at = ended_at = trajectory.created_at
+    async for logged in read_stored_log(store, trajectory):
+        state, seq, ended_at = logged.after, logged.seq, logged.at
+        if isinstance(logged.event, TrajectoryCreated | MessageAdded):
+            turn_seq, turn_at = logged.seq, logged.at
+    return ReplayedLog(state, seq, ended_at, turn_seq, turn_at)
 
 
 def _damaged(row: StoredEvent, error: Exception) -> StoreDamaged:

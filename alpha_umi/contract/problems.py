@@ -42,6 +42,7 @@ Kind = Literal[
     "engine-dead",
     "role-unavailable",
     "storage-unavailable",
+    "overloaded",
     "trajectory-not-found",
     "trajectory-pruned",
     "trajectory-finished",

@@ -171,7 +171,7 @@ class RunManager:
     async def _load(self, row: TrajectoryRow) -> RunSnapshot:
         log = await replay_stored_log(self._store, row)
         tools = None if log.state.tool_set is None else await self._tool_sets.load(log.state.tool_set)
-        return RunSnapshot(row, log.state, log.seq, log.turn_seq, log.started_at, tools)
+        return RunSnapshot(row, log.state, log.seq, log.turn_seq, log.turn_at, tools)
 
     async def attach(self, trajectory_id: str, *, owner: str) -> Run | None:
         """The run of an owner's trajectory, started if there is none; None if it has ended. Raises `StoreError`."""

@@ -38,10 +38,10 @@ def text_of(
     steps: bool = True,
     waiting_for: Role | None = None,
 ) -> TrajectoryText:
-    """The texts of a state."""
+    """The texts of a state. `waiting_for` is the unavailable role that the trajectory waits for."""
     summary = as_summary(row.id, state, created_at=row.created_at, finished_at=finished_at, metadata=row.metadata)
-    summary.waiting_for = waiting_for if state.status == "running" else None
-    return TrajectoryText(summary.model_dump_json(), _STEPS.dump_json(as_steps(state)).decode() if steps else None)
+    shown = summary.model_copy(update={"waiting_for": waiting_for if state.status == "running" else None})
+    return TrajectoryText(shown.model_dump_json(), _STEPS.dump_json(as_steps(state)).decode() if steps else None)
 
 
 def snapshot_of(row: TrajectoryRow, state: State, *, seq: int, finished_at: datetime) -> Snapshot:

@@ -71,8 +71,13 @@ class TrajectoryViews:
 def driven_text(run: Run, *, steps: bool = True) -> TrajectoryText:
     """A trajectory that is driven here, or whose run has just ended."""
     outage = run.driver.outage
-    waiting_for = None if outage is None or run.finished else outage.role
-    return text_of(run.row, run.driver.state, finished_at=run.driver.ended_at, steps=steps, waiting_for=waiting_for)
+    return text_of(
+        run.row,
+        run.driver.state,
+        finished_at=run.driver.ended_at,
+        steps=steps,
+        waiting_for=None if outage is None else outage.role,
+    )
 
 
 def _without_log(row: TrajectoryRow, reason: str) -> TrajectorySummary:

@@ -346,8 +346,9 @@ class EventStore(ABC):
 
     async def newest_end(self) -> datetime | None:
         """When the last trajectory ended; None if none has."""
-        newest = select(func.max(TRAJECTORIES.c.finished_at).label("at"))
-        return (await self._read(newest, lambda row: row["at"] and decode_time(row["at"]))).items[0]
+        statement = select(func.max(TRAJECTORIES.c.finished_at).label("at"))
+        (end,) = (await self._read(statement, lambda row: None if row["at"] is None else decode_time(row["at"]))).items
+        return end
 
     async def delete(
         self,

@@ -170,9 +170,9 @@ MIGRATIONS: tuple[Migration, ...] = (
     unify_events,
     create_tool_sets,
     add_owners,
-    create_rates,
     create_summaries,
     add_retention,
+    create_rates,
 )
 
 

@@ -148,8 +148,6 @@ def _size(item: FeedItem) -> int:
             texts = vars(item.event).values()
         case TextPreview():
             texts = vars(item.delta).values()
-        case RoleNotice():
-            texts = vars(item.event).values()
-        case Overflow() | Closed():
+        case RoleNotice() | Overflow() | Closed():
             return 0
     return _ITEM_BYTES + sum(sys.getsizeof(text) for text in texts if isinstance(text, str))
