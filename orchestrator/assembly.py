@@ -7,6 +7,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from alpha_umi.roles.turns import Role
+from orchestrator.admission.admission import Admission
+from orchestrator.admission.rates import Rates
+from orchestrator.admission.running_capacity import RunningCapacity
+from orchestrator.admission.stored_rates import stored_rates
 from orchestrator.failpoints import Failpoints
 from orchestrator.log import LogWriter
 from orchestrator.metrics import OrchestratorMetrics
@@ -39,6 +43,7 @@ class Orchestrator:
     sources: ToolSources
     tool_sets: ToolSets
     runs: RunManager
+    admission: Admission
     client_turns: ClientTurns
     request_keys: IdempotencyStore
     metrics: OrchestratorMetrics
@@ -64,9 +69,19 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         roles = await stack.enter_async_context(role_replicas(settings.role_addresses(), settings.role_bearer, metrics))
         store.observe_commits(metrics.count_commit)
         log_writer = LogWriter(store, metrics)
-        dependencies = _driver_dependencies(settings, roles, registry, log_writer, metrics)
+        rates = settings.rates()
+        await stack.enter_async_context(stored_rates(rates, store, log_writer.now))
+        dependencies = _driver_dependencies(settings, roles, registry, log_writer, metrics, rates)
         tool_sets = ToolSets(store)
-        runs = RunManager(store, dependencies, tool_sets=tool_sets, wait_for_sources=sources.wait_for)
+        runs = RunManager(
+            store,
+            dependencies,
+            tool_sets=tool_sets,
+            wait_for_sources=sources.wait_for,
+            capacity=RunningCapacity(
+                dependencies.gate, lambda: settings.running_bounds(settings.role_calls for _ in roles)
+            ),
+        )
         stack.push_async_callback(runs.drain)
         metrics.registry.register(StateCollector(runs, log_writer, sources))
         await sources.start()
@@ -78,6 +93,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             sources=sources,
             tool_sets=tool_sets,
             runs=runs,
+            admission=Admission(dependencies.gate, runs, settings.queue_limits(), rates, metrics),
             client_turns=ClientTurns(store, runs),
             request_keys=IdempotencyStore(store, runs, now=log_writer.now),
             metrics=metrics,
@@ -95,6 +111,7 @@ def _driver_dependencies(
     registry: ToolRegistry,
     log_writer: LogWriter,
     metrics: OrchestratorMetrics,
+    rates: Rates,
 ) -> DriverDependencies:
     failpoints = Failpoints(settings.failpoint)
     executor = EffectExecutor(
@@ -108,5 +125,10 @@ def _driver_dependencies(
         max_answer_bytes=settings.max_answer_bytes,
     )
     return DriverDependencies(
-        log_writer, executor, failpoints, settings.trajectory_timeout_s, settings.client_tool_timeout_s
+        log_writer,
+        executor,
+        failpoints,
+        settings.trajectory_timeout_s,
+        settings.client_tool_timeout_s,
+        rates=rates,
     )

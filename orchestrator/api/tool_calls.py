@@ -61,6 +61,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             )
 
         async def carry_out() -> ToolCallResult:
+            orchestrator.admission.count_request(request.state.principal.owner)
             started = time.monotonic()
             with _unknown_is_not_found(name):
                 timeout_s = orchestrator.settings.tool_timeout_s

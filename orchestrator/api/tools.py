@@ -55,6 +55,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         if body.shared:
             require_scope(user, "operate")
         act = audit_entry(user, "tool_source.registered", body.name, {"shared": body.shared})
+        orchestrator.admission.count_request(user.owner)
         try:
             entry = await sources.add(body, audit=act)
         except ToolSourceError as error:

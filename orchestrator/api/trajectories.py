@@ -54,6 +54,10 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 
         async def accept() -> AcceptedRequest:
             _require_strategy(orchestrator.settings, body)
+            with orchestrator.admission.accept(user.owner, background=body.background):
+                return await begin()
+
+        async def begin() -> AcceptedRequest:
             selection = await select_tools(orchestrator.registry.of(user.owner), body.tools, retrieve=body.retrieve)
             tools = await orchestrator.tool_sets.save(selection.registered)
             limits = orchestrator.settings.limits(body)
@@ -149,9 +153,10 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
         identity = request_key(request, key, body)
 
         async def accept() -> AcceptedRequest:
-            return await client_turns.add_message(
-                trajectory_id, body.content, owner=user.owner, background=body.background, request=identity
-            )
+            with orchestrator.admission.accept(user.owner, background=body.background):
+                return await client_turns.add_message(
+                    trajectory_id, body.content, owner=user.owner, background=body.background, request=identity
+                )
 
         accepted = await keys.run_once(identity, accept)
         return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)

@@ -8,9 +8,10 @@ repeated, others are reported as UNKNOWN), or an outcome.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from alpha_umi import telemetry
@@ -39,11 +40,14 @@ from alpha_umi.trajectory import (
     role_of,
     transitions,
 )
+from orchestrator.admission.gate import Gate
+from orchestrator.admission.rates import Rates
 from orchestrator.failpoints import Failpoints
 from orchestrator.log import LoggedEvent, LogWriter
 from orchestrator.race import race
 from orchestrator.runs.client_tools import ClientOutput, ToolOutputInbox, missed_deadline, seconds_left
 from orchestrator.runs.executor import EffectExecutor, failure_of, log_outcome, unknown_outcome
+from orchestrator.runs.turn_slot import TurnSlot
 from orchestrator.store import AuditEntry, NotStorable, RequestKey
 from orchestrator.stream.broadcast import Broadcast, TextPreview
 from orchestrator.tools.model import EffectClass, ToolResult
@@ -56,8 +60,8 @@ _log = telemetry.logger(__name__)
 class DriverDependencies:
     """The dependencies that all drivers share.
 
-    `timeout_s` bounds a trajectory until its answer is generated, without the time spent waiting for the client.
-    `client_tool_timeout_s` bounds each wait for a client tool's output.
+    `timeout_s` bounds a trajectory until its answer is generated, without the time spent waiting for a slot of `gate`
+    or for the client. `client_tool_timeout_s` bounds each wait for a client tool's output.
     """
 
     log_writer: LogWriter
@@ -65,12 +69,15 @@ class DriverDependencies:
     failpoints: Failpoints
     timeout_s: float
     client_tool_timeout_s: float = 600.0
+    gate: Gate = field(default_factory=Gate)
+    rates: Rates = field(default_factory=dict)
 
 
 class Driver:
     """Drives one trajectory from the end of its log. `state` is the current state, `ended_at` the time of its end.
 
-    `tools` is its tool set, None for a trajectory of an earlier version.
+    `slot` is held while the trajectory proceeds; `resumed` ones wait for it before their owner's new ones. `tools` is
+    its tool set, None for a trajectory of an earlier version.
     """
 
     def __init__(
@@ -82,15 +89,21 @@ class Driver:
         tools: ToolSet | None,
         dependencies: DriverDependencies,
         broadcast: Broadcast,
+        owner: str,
+        background: bool,
+        resumed: bool = False,
     ) -> None:
         self.state = state
         self._tools = tools
         self.ended_at: datetime | None = None
         self._id = trajectory_id
+        self._owner = owner
         self._seq = seq
         self._dependencies = dependencies
         self._broadcast = broadcast
-        self._deadline = time.monotonic() + dependencies.timeout_s
+        self.slot = TurnSlot(
+            dependencies.gate, owner=owner, background=background, first=resumed, seconds=dependencies.timeout_s
+        )
         self._interrupt = asyncio.Event()
         self._cancelled_because: str | None = None
         self._cancelled_by: AuditEntry | None = None
@@ -116,7 +129,7 @@ class Driver:
     def stop(self) -> None:
         """Stop driving; the log stays as it is. A tool call in flight may complete, a role call is aborted."""
         self._stopping = True
-        if not isinstance(effect_of(self.state), RunTool):
+        if not (self.slot.held and isinstance(effect_of(self.state), RunTool)):
             self._interrupt.set()
 
     async def interrupted(self) -> None:
@@ -125,14 +138,25 @@ class Driver:
 
     async def run(self) -> None:
         """Drive to the end, or until `stop`. Raises `SequenceConflict` if another writer appended to the log."""
-        with telemetry.bind(trajectory_id=self._id):
+        with telemetry.bind(trajectory_id=self._id), contextlib.closing(self.slot):
             while (effect := effect_of(self.state)) is not None:
                 if self._stopping and self._cancelled_because is None:
                     return
+                if not await self._may_proceed(effect):
+                    continue
                 # The log lines of the end belong to the last step, as those of the role services do.
                 step = max(0, len(self.state.steps) - 1) if isinstance(effect, Finish) else effect.step
                 with telemetry.bind(step=step):
                     await self._take(effect)
+
+    async def _may_proceed(self, effect: Effect) -> bool:
+        """Take or leave the slot as the effect needs it. False if the trajectory was interrupted while it waited."""
+        if isinstance(effect, AwaitOutput):
+            self.slot.close()
+        elif self._cancelled_because is None and not isinstance(effect, Finish) and not self.slot.enter():
+            await race(self.slot.wait(), self.interrupted())
+            return self.slot.held
+        return True
 
     async def _take(self, effect: Effect) -> None:
         if isinstance(effect, Finish):
@@ -162,12 +186,11 @@ class Driver:
         return ActionRequired(effect.call_id, expires_at.isoformat())
 
     async def _await_output(self, effect: AwaitOutput) -> None:
-        """Wait for the output, its deadline or an interruption. The trajectory's own deadline moves by that time."""
+        """Wait for the output, its deadline or an interruption."""
         since = time.monotonic()
         left = seconds_left(effect, self._dependencies.log_writer.now())
         await race(self._inbox.wait(), self.interrupted(), timeout_s=left)
         waited = time.monotonic() - since
-        self._deadline += waited
         if self._interrupt.is_set():
             return
         output, seq = self._inbox.close(), self._seq + 1
@@ -231,7 +254,7 @@ class Driver:
         """Seconds until the deadline; None while the answer is generated, which has its own deadline."""
         if state.is_closing:
             return None
-        return max(0.0, self._deadline - time.monotonic())
+        return self.slot.seconds_left
 
     def _on_delta(self, effect: SendEffect) -> Callable[[str], None] | None:
         """The receiver of generated text; None without listeners."""
@@ -260,12 +283,18 @@ class Driver:
         if intended:
             self._dependencies.failpoints.reach("intent.after_commit")
         self._dependencies.executor.metrics.count_dead_ends(events)
+        self._count_tokens(state)
         self.state, self._seq = state, rows[-1].seq
         self.ended_at = rows[-1].at if state.phase is Phase.FINISHED else None
         self._update_settled()
         self._broadcast.publish(
             [LoggedEvent(**vars(each), seq=row.seq, at=row.at) for each, row in zip(made, rows, strict=True)]
         )
+
+    def _count_tokens(self, after: State) -> None:
+        """Count the tokens that the roles have used since the present state."""
+        if (rate := self._dependencies.rates.get("tokens")) is not None:
+            rate.take(self._owner, _tokens_of(after) - _tokens_of(self.state))
 
     def _update_settled(self) -> None:
         if self.state.phase in (Phase.WAITING, Phase.FINISHED):
@@ -310,3 +339,7 @@ class Driver:
             return True
         effect_class = self._dependencies.executor.effect_class(state, self._tools, effect)
         return effect_class is not EffectClass.UNKEYED_WRITE
+
+
+def _tokens_of(state: State) -> int:
+    return state.usage.prompt_tokens + state.usage.completion_tokens

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +21,7 @@ from alpha_umi.trajectory import (
     advance,
     replay,
 )
+from orchestrator.admission.running_capacity import RunningCapacity
 from orchestrator.log import new_event, read_log, state_of
 from orchestrator.race import race
 from orchestrator.runs.driver import Driver, DriverDependencies
@@ -60,6 +62,7 @@ class RunManager:
         *,
         tool_sets: ToolSets,
         wait_for_sources: Callable[[Callable[[], bool]], Coroutine[Any, Any, None]],
+        capacity: RunningCapacity,
         trajectory_id: Callable[[], str] = new_trajectory_id,
     ) -> None:
         self._store = store
@@ -67,7 +70,9 @@ class RunManager:
         self._tool_sets = tool_sets
         self._wait_for_sources = wait_for_sources
         self._trajectory_id = trajectory_id
+        self._capacity = capacity
         self._runs: dict[str, Run] = {}
+        self._active: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self.stopping = False
 
@@ -75,6 +80,20 @@ class RunManager:
     def active_count(self) -> int:
         """The number of trajectories that this process drives."""
         return len(self._runs)
+
+    def active_of(self, owner: str) -> int:
+        """The number of an owner's trajectories that this process drives."""
+        return self._active[owner]
+
+    @property
+    def capacity(self) -> int:
+        """The number of trajectories that proceed at a time."""
+        return self._dependencies.gate.capacity or 0
+
+    @property
+    def queued(self) -> int:
+        """The number of trajectories that wait for their turn."""
+        return self._dependencies.gate.waiting
 
     @property
     def waiting(self) -> int:
@@ -116,7 +135,7 @@ class RunManager:
         self._dependencies.executor.metrics.started.labels(strategy=created.strategy).inc()
         _log.info("trajectory.created", trajectory_id=trajectory_id, background=background)
         snapshot = RunSnapshot(row, replay([created]), row.last_seq, row.created_at, tools)
-        return self._start(snapshot, detached=background or request is not None)
+        return self._start(snapshot, background=background, detached=background or request is not None)
 
     async def continue_(
         self, ended: RunSnapshot, message: MessageAdded, *, background: bool, request: RequestKey | None
@@ -140,7 +159,7 @@ class RunManager:
         self._dependencies.failpoints.reach("message.after_commit")
         _log.info("trajectory.continued", trajectory_id=ended.row.id, background=background)
         snapshot = RunSnapshot(ended.row, continued, rows[-1].seq, now, ended.tools)
-        return self._start(snapshot, detached=background or request is not None)
+        return self._start(snapshot, background=background, detached=background or request is not None)
 
     async def load(self, trajectory_id: str, *, owner: str) -> RunSnapshot:
         """Load an owner's trajectory. Raises `TrajectoryNotFound`, and `StoreDamaged` for an invalid log."""
@@ -161,7 +180,7 @@ class RunManager:
         if snapshot.state.phase is Phase.FINISHED:
             return None
         self.require_open()
-        return self._start(snapshot, detached=snapshot.row.background, recovered=True)
+        return self._resume(snapshot)
 
     def broadcast_of(self, run: Run | None) -> Broadcast | None:
         """The broadcast of a run; without a run a closed one while the process stops, so that clients reconnect."""
@@ -186,7 +205,7 @@ class RunManager:
                 _log.error("trajectory.not_recovered", trajectory_id=trajectory_id, reason=str(error))
                 continue
             _log.info("trajectory.recovered", trajectory_id=trajectory_id, seq=snapshot.seq, phase=snapshot.state.phase)
-            self._start(snapshot, detached=snapshot.row.background, recovered=True)
+            self._resume(snapshot)
         return len(unfinished)
 
     async def drain(self) -> None:
@@ -211,7 +230,11 @@ class RunManager:
         for task in self._tasks:
             task.cancel()
 
-    def _start(self, snapshot: RunSnapshot, *, detached: bool, recovered: bool = False) -> Run:
+    def _resume(self, snapshot: RunSnapshot) -> Run:
+        background = snapshot.row.background
+        return self._start(snapshot, background=background, detached=background, recovered=True)
+
+    def _start(self, snapshot: RunSnapshot, *, background: bool, detached: bool, recovered: bool = False) -> Run:
         row = snapshot.row
         if (known := self._runs.get(row.id)) is not None:
             # Another request has started the run first.
@@ -227,12 +250,17 @@ class RunManager:
                 tools=snapshot.tools,
                 dependencies=self._dependencies,
                 broadcast=broadcast,
+                owner=row.owner,
+                background=background,
+                resumed=recovered,
             ),
             broadcast,
             snapshot.started_at,
             detached,
         )
         self._runs[row.id] = run
+        self._active[row.owner] += 1
+        self._capacity.update()
         if self.stopping:
             # Committed while the process began to stop: the next process resumes it.
             run.driver.stop()
@@ -252,6 +280,8 @@ class RunManager:
             _log.error("trajectory.abandoned", trajectory_id=run.id, exc_info=error)
         finally:
             del self._runs[run.id]
+            self._active[run.row.owner] -= 1
+            self._capacity.update()
             run.broadcast.close(stopping=not run.finished and self.stopping)
             run.done.set()
             run.driver.settled.set()

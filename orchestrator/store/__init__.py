@@ -37,6 +37,7 @@ from orchestrator.store.model import (
     StoredEvent,
     ToolSourceRow,
     TrajectoryRow,
+    UsedRate,
 )
 from orchestrator.store.sqlite import SqliteEventStore
 
@@ -63,6 +64,7 @@ __all__ = [
     "TrajectoryExists",
     "TrajectoryNotFound",
     "TrajectoryRow",
+    "UsedRate",
     "open_store",
 ]
 

@@ -43,9 +43,12 @@ from orchestrator.store.model import (
     RequestKey,
     ToolSources,
     TrajectoryRow,
+    UsedRate,
+    UsedRates,
 )
 from orchestrator.store.rows import (
     Row,
+    decode_time,
     encode_json,
     encode_time,
     event_rows,
@@ -58,6 +61,7 @@ from orchestrator.store.rows import (
     trajectory_row,
 )
 from orchestrator.store.tables import (
+    RATES,
     TOOL_SETS,
     TOOL_SOURCES,
     TRAJECTORIES,
@@ -74,6 +78,7 @@ from orchestrator.store.writes import (
     write_logs,
     write_sources,
     write_tool_set,
+    write_used_rates,
 )
 
 Result = TypeVar("Result")
@@ -247,6 +252,15 @@ class EventStore(ABC):
             raise StoreDamaged(f"the tool set {digest} is missing: restore the database from a backup")
         text: str = rows[0]["document"]
         return text
+
+    async def used_rates(self) -> UsedRates:
+        """What was stored last."""
+        rows = await self._read(select(RATES))
+        return [UsedRate(row["owner"], row["kind"], decode_time(row["until"])) for row in rows]
+
+    async def put_used_rates(self, used: Sequence[UsedRate]) -> None:
+        """Store what all owners have used, in place of what was stored before."""
+        await self._transact(partial(write_used_rates, used=used))
 
     @abstractmethod
     def _classify(self, error: DBAPIError) -> StoreError:

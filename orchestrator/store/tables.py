@@ -109,6 +109,15 @@ TOOL_SETS = Table(
     Column("document", Text, nullable=False),
 )
 
+# The rates of owners: until when the units that they used count.
+RATES = Table(
+    "rates",
+    METADATA,
+    Column("owner", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("until", Text, nullable=False),
+)
+
 SCHEMA_VERSION = Table(
     "schema_version",
     METADATA,

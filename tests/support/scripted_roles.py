@@ -139,6 +139,8 @@ class ScriptedRoles:
     left: list[Role] = field(default_factory=list)
     # Tokens of every model's context; None: the models are not listed.
     context: int | None = None
+    # Generations that each role reports to run at once; None: it reports nothing.
+    capacity: int | None = None
     ready: bool = True
     readiness_checks: int = 0
     requested: asyncio.Event = field(default_factory=asyncio.Event)
@@ -167,7 +169,14 @@ class ScriptedRoles:
             if self.context is None:
                 return Response(status_code=404)
             infos = [
-                ModelInfo(id=role, created=0, max_model_len=self.context, role=role, template="t")
+                ModelInfo(
+                    id=role,
+                    created=0,
+                    max_model_len=self.context,
+                    capacity=self.capacity,
+                    role=role,
+                    template="t",
+                )
                 for role in ("planner", "caller", "summarizer", "backbone")
             ]
             return JSONResponse(ModelList(data=infos).model_dump(mode="json"))
