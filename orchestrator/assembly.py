@@ -24,6 +24,7 @@ from orchestrator.runs.idempotency import IdempotencyStore
 from orchestrator.runs.manager import RunManager
 from orchestrator.runs.messages import ClientTurns
 from orchestrator.runs.offer import ToolOffers
+from orchestrator.runs.recovery import Recovery
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store import EventStore, open_store
 from orchestrator.tools.egress import Egress
@@ -52,7 +53,7 @@ class Orchestrator:
 
 @contextlib.asynccontextmanager
 async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrator]:
-    """A running orchestrator; it resumes unfinished trajectories.
+    """A running orchestrator; it loads its tool sources and resumes unfinished trajectories in the background.
 
     Raises `StoreError` or `ToolSourceError` when the database or the file of tool sources cannot be used.
     """
@@ -79,13 +80,16 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             tool_sets=tool_sets,
             wait_for_sources=sources.wait_for,
             capacity=RunningCapacity(
-                dependencies.gate, lambda: settings.running_bounds(settings.role_calls for _ in roles)
+                dependencies.gate,
+                lambda: settings.running_bounds(settings.role_calls or role.capacity for role in roles.values()),
             ),
         )
         stack.push_async_callback(runs.drain)
         metrics.registry.register(StateCollector(runs, log_writer, sources))
         await sources.start()
-        await runs.recover()
+        recovery = Recovery(store, runs, metrics)
+        stack.push_async_callback(recovery.aclose)
+        recovery.start()
         yield Orchestrator(
             settings=settings,
             store=store,
@@ -115,7 +119,7 @@ def _driver_dependencies(
 ) -> DriverDependencies:
     failpoints = Failpoints(settings.failpoint)
     executor = EffectExecutor(
-        calls=RoleCalls(roles, settings.role_timeout_s, metrics, failpoints),
+        calls=RoleCalls(roles, settings.role_timeout_s, metrics, failpoints, capacity=settings.role_calls),
         registry=registry,
         metrics=metrics,
         failpoints=failpoints,

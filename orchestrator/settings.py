@@ -45,7 +45,7 @@ class RenamedSetting(Exception):
 class OrchestratorSettings(BaseSettings):
     """Address, role services and limits of trajectories. Durations are in seconds.
 
-    `role_timeout_s` bounds a role call with its retries, `tool_timeout_s` one tool call, `trajectory_timeout_s` a
+    `role_timeout_s` bounds an attempt of a role call, `tool_timeout_s` one tool call, `trajectory_timeout_s` a
     turn of a trajectory from its start, or from its recovery after a restart. The time in which it waits for a client's
     tool output does not count: each of those waits is bounded by `client_tool_timeout_s`.
     """

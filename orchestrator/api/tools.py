@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 
@@ -37,7 +37,7 @@ MAX_PROBLEMS = 20
 
 def create_router(orchestrator: Orchestrator) -> APIRouter:
     """Routes over one orchestrator."""
-    router = APIRouter(tags=["tools"], route_class=_LargeBodyRoute)
+    router = APIRouter(tags=["tools"], route_class=_LargeBodyRoute, dependencies=[Depends(orchestrator.sources.tried)])
     registry, sources = orchestrator.registry, orchestrator.sources
 
     @router.get("/v1/tools", summary="Tools on offer")

@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from alpha_umi import telemetry
-from alpha_umi.contract.stream_events import TextDelta
+from alpha_umi.contract.stream_events import RoleOutage, RoleRecovered, TextDelta
 from alpha_umi.trajectory import (
     ActionRequired,
     AwaitOutput,
@@ -48,8 +49,8 @@ from orchestrator.race import race
 from orchestrator.runs.client_tools import ClientOutput, ToolOutputInbox, missed_deadline, seconds_left
 from orchestrator.runs.executor import EffectExecutor, failure_of, log_outcome, unknown_outcome
 from orchestrator.runs.turn_slot import TurnSlot
-from orchestrator.store import AuditEntry, NotStorable, RequestKey
-from orchestrator.stream.broadcast import Broadcast, TextPreview
+from orchestrator.store import AuditEntry, NotStorable, RequestKey, TrajectoryRow
+from orchestrator.stream.broadcast import Broadcast, RoleNotice, TextPreview
 from orchestrator.tools.model import EffectClass, ToolResult
 from orchestrator.tools.tool_sets import ToolSet
 
@@ -82,27 +83,31 @@ class Driver:
 
     def __init__(
         self,
-        trajectory_id: str,
+        row: TrajectoryRow,
         state: State,
         seq: int,
         *,
         tools: ToolSet | None,
         dependencies: DriverDependencies,
         broadcast: Broadcast,
-        owner: str,
-        background: bool,
         resumed: bool = False,
     ) -> None:
         self.state = state
         self._tools = tools
         self.ended_at: datetime | None = None
-        self._id = trajectory_id
-        self._owner = owner
+        self._row = row
+        # Set while it waits for an unavailable role; `_unanswered` until the call that waited is answered.
+        self.outage: RoleOutage | None = None
+        self._unanswered: RoleOutage | None = None
         self._seq = seq
         self._dependencies = dependencies
         self._broadcast = broadcast
         self.slot = TurnSlot(
-            dependencies.gate, owner=owner, background=background, first=resumed, seconds=dependencies.timeout_s
+            dependencies.gate,
+            owner=row.owner,
+            background=row.background,
+            first=resumed,
+            seconds=dependencies.timeout_s,
         )
         self._interrupt = asyncio.Event()
         self._cancelled_because: str | None = None
@@ -138,7 +143,7 @@ class Driver:
 
     async def run(self) -> None:
         """Drive to the end, or until `stop`. Raises `SequenceConflict` if another writer appended to the log."""
-        with telemetry.bind(trajectory_id=self._id), contextlib.closing(self.slot):
+        with telemetry.bind(trajectory_id=self._row.id), contextlib.closing(self.slot):
             while (effect := effect_of(self.state)) is not None:
                 if self._stopping and self._cancelled_because is None:
                     return
@@ -169,7 +174,7 @@ class Driver:
             await self._record(Backtracked(effect.to, effect.reason))
         elif isinstance(effect, AwaitOutput):
             await self._await_output(effect)
-        elif self._time_left(self.state) == 0:
+        elif self._time_left() == 0 and not self.state.is_closing:
             await self._record(LimitReached("deadline"))
         elif self.state.in_flight is None:
             await self._record(self._intent(self.state, effect))
@@ -219,9 +224,9 @@ class Driver:
     async def _outcome(self, effect: SendEffect) -> list[Event]:
         """The events of the effect's outcome; none if the process stops before it is known."""
         performing = self._dependencies.executor.perform(
-            self._id, self.state, self._tools, effect, self._on_delta(effect)
+            self._row, self.state, self._tools, effect, self._on_delta(effect), partial(self._on_wait, effect)
         )
-        work = await race(performing, self.interrupted(), timeout_s=self._time_left(self.state))
+        work = await race(performing, self.interrupted(), timeout_s=self._time_to_perform())
         if not work.cancelled():
             log_outcome(work.result())
             return [self._downgrade_failure(work.result())]
@@ -231,6 +236,9 @@ class Driver:
         """The events of an aborted effect."""
         if self._cancelled_because is None and self._stopping:
             return []
+        if self._unanswered is not None and self._cancelled_because is None:
+            reason = f"{self._unanswered.reason}; it was waited for until the time limit of the trajectory"
+            return [self._downgrade_failure(RoleFailed(self._unanswered.role, reason, unavailable=True))]
         events: list[Event] = []
         if isinstance(effect, RunTool):
             self._dependencies.executor.metrics.tool_calls.labels(outcome="unknown").inc()
@@ -241,7 +249,7 @@ class Driver:
         if self._cancelled_because is not None:
             return [*events, Cancelled(self._cancelled_because)]
         # If the observation has reached another limit, the summarizer is called anyway.
-        return events if after.is_closing else [*events, LimitReached("deadline")]
+        return events if events and after.is_closing else [*events, LimitReached("deadline")]
 
     def _downgrade_failure(self, event: Event) -> Event:
         """After a limit the status is `exhausted`, even if the summarizer fails."""
@@ -250,11 +258,15 @@ class Driver:
             return LimitReached("deadline")
         return event
 
-    def _time_left(self, state: State) -> float | None:
-        """Seconds until the deadline; None while the answer is generated, which has its own deadline."""
-        if state.is_closing:
-            return None
+    def _time_left(self) -> float:
+        """Seconds until the deadline, never below zero."""
         return self.slot.seconds_left
+
+    def _time_to_perform(self) -> float:
+        """Seconds for an effect. The answer has at least the time of a role call, also after the deadline."""
+        if not self.state.is_closing:
+            return self._time_left()
+        return max(self._time_left(), self._dependencies.executor.calls.timeout_s)
 
     def _on_delta(self, effect: SendEffect) -> Callable[[str], None] | None:
         """The receiver of generated text; None without listeners."""
@@ -265,6 +277,15 @@ class Driver:
             return None
         step, after = effect.step, self._seq
         return lambda text: self._broadcast.publish([TextPreview(TextDelta(role, step, text), after)])
+
+    def _on_wait(self, effect: SendEffect, reason: str | None) -> None:
+        """A role call begins to wait for its role, or is sent again (None)."""
+        if isinstance(effect, RunTool):
+            return
+        role = role_of(effect)
+        self.outage = None if reason is None else RoleOutage(role, reason)
+        self._unanswered = self.outage or self._unanswered
+        self._broadcast.publish_notice(RoleNotice(self.outage or RoleRecovered(role), self._seq))
 
     async def _record(self, *events: Event, request: RequestKey | None = None) -> None:
         """Append the events and the automatic events after them in one commit."""
@@ -278,13 +299,13 @@ class Driver:
             self._dependencies.failpoints.reach("intent.before_commit")
         audit = self._cancelled_by if any(isinstance(event, Cancelled) for event in events) else None
         rows = await self._dependencies.log_writer.append(
-            self._id, after=self._seq, events=events, status=changed, request=request, audit=audit
+            self._row.id, after=self._seq, events=events, status=changed, request=request, audit=audit
         )
         if intended:
             self._dependencies.failpoints.reach("intent.after_commit")
         self._dependencies.executor.metrics.count_dead_ends(events)
         self._count_tokens(state)
-        self.state, self._seq = state, rows[-1].seq
+        self.state, self._seq, self.outage, self._unanswered = state, rows[-1].seq, None, None
         self.ended_at = rows[-1].at if state.phase is Phase.FINISHED else None
         self._update_settled()
         self._broadcast.publish(
@@ -294,7 +315,7 @@ class Driver:
     def _count_tokens(self, after: State) -> None:
         """Count the tokens that the roles have used since the present state."""
         if (rate := self._dependencies.rates.get("tokens")) is not None:
-            rate.take(self._owner, _tokens_of(after) - _tokens_of(self.state))
+            rate.take(self._row.owner, _tokens_of(after) - _tokens_of(self.state))
 
     def _update_settled(self) -> None:
         if self.state.phase in (Phase.WAITING, Phase.FINISHED):
@@ -327,7 +348,7 @@ class Driver:
 
     def _can_continue(self, state: State) -> bool:
         halted = self._stopping or self._interrupt.is_set()
-        return state.in_flight is None and not halted and self._time_left(state) != 0
+        return state.in_flight is None and not halted and (state.is_closing or self._time_left() > 0)
 
     def _is_retryable(self, state: State, effect: SendEffect) -> bool:
         """Whether the effect may be performed twice.

@@ -127,6 +127,12 @@ def _reply(answer: BaseModel, deltas: Sequence[str] = ()) -> Reply:
     return Reply(answer.model_dump_json().encode(), deltas=tuple(deltas))
 
 
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class ScriptedRoles:
     """The scripts, and what was asked. `left` lists the roles whose client went away without an answer."""
@@ -143,6 +149,8 @@ class ScriptedRoles:
     capacity: int | None = None
     ready: bool = True
     readiness_checks: int = 0
+    # While it is cleared, readiness checks are not answered.
+    thawed: asyncio.Event = field(default_factory=_set_event)
     requested: asyncio.Event = field(default_factory=asyncio.Event)
 
     def bodies_of(self, role: Role) -> list[dict[str, Any]]:
@@ -160,6 +168,7 @@ class ScriptedRoles:
         @app.get("/readyz")
         async def readyz() -> Response:
             self.readiness_checks += 1
+            await self.thawed.wait()
             if self.ready:
                 return JSONResponse({"status": "ready"})
             return await self._respond(problem("engine-not-ready", "the model is loading"), stream=False)
