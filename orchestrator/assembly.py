@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from alpha_umi.roles.turns import Role
 from orchestrator.admission.admission import Admission
@@ -15,6 +17,7 @@ from orchestrator.failpoints import Failpoints
 from orchestrator.log import LogWriter
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.monitoring import Readiness, StateCollector
+from orchestrator.retention import Retention
 from orchestrator.roles.calls import RoleCalls
 from orchestrator.roles.contexts import RoleContexts
 from orchestrator.roles.replicas import ReplicaSet, role_replicas
@@ -49,6 +52,8 @@ class Orchestrator:
     request_keys: IdempotencyStore
     metrics: OrchestratorMetrics
     readiness: Readiness
+    retention: Retention
+    now: Callable[[], datetime]
 
 
 @contextlib.asynccontextmanager
@@ -90,6 +95,16 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         recovery = Recovery(store, runs, metrics)
         stack.push_async_callback(recovery.aclose)
         recovery.start()
+        retention = Retention(
+            store,
+            after=settings.retention,
+            export=settings.retention_export,
+            sets_in_use=tool_sets.in_use,
+            now=log_writer.now,
+            metrics=metrics,
+        )
+        pruning = asyncio.create_task(retention.run(), name="retention")
+        stack.callback(pruning.cancel)
         yield Orchestrator(
             settings=settings,
             store=store,
@@ -99,8 +114,10 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             runs=runs,
             admission=Admission(dependencies.gate, runs, settings.queue_limits(), rates, metrics),
             client_turns=ClientTurns(store, runs),
-            request_keys=IdempotencyStore(store, runs, now=log_writer.now),
+            request_keys=IdempotencyStore(store, runs),
             metrics=metrics,
+            retention=retention,
+            now=log_writer.now,
             readiness=Readiness(runs, store, log_writer, roles, constrained=settings.constrained),
         )
 

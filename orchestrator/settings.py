@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
+from pydantic import Field, HttpUrl, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from alpha_umi.contract.roles import ROLES
 from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory
+from alpha_umi.quantities import parse_duration
 from alpha_umi.roles.turns import Role
 from alpha_umi.telemetry import LogFormat
 from alpha_umi.trajectory import Limits, UnreadablePolicy
-from alpha_umi.web.keys import Keyring
+from alpha_umi.web.connections import MAX_CONNECTIONS
+from alpha_umi.web.keys import Keyring, StrongSecret
 from orchestrator.admission.admission import QueueLimits
 from orchestrator.admission.rates import Rate, RateKind, Rates
 from orchestrator.admission.running_capacity import LEAST, Bounds
@@ -54,8 +57,11 @@ class OrchestratorSettings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535)] = 8000
-    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(default=(), description="Comma separated")
+    api_keys: Annotated[tuple[StrongSecret, ...], NoDecode] = Field(default=(), description="Comma separated")
     api_keys_file: Path | None = Field(default=None, description="File of hashed keys, as `alpha-umi keys` makes it")
+    max_connections: Annotated[int, Field(ge=16, le=100_000)] = Field(
+        default=MAX_CONNECTIONS, description="Open connections of clients, half of which one address may have"
+    )
     database_url: str = "sqlite:///alpha-umi.db"
     planner_url: Addresses = (HttpUrl("http://127.0.0.1:8001"),)
     caller_url: Addresses = (HttpUrl("http://127.0.0.1:8002"),)
@@ -63,7 +69,7 @@ class OrchestratorSettings(BaseSettings):
     backbone_url: Annotated[tuple[HttpUrl, ...], NoDecode] = Field(
         default=(), description="The single model, for the strategy `single`; comma separated"
     )
-    role_token: SecretStr | None = Field(default=None, description="Bearer token of the role services")
+    role_token: StrongSecret | None = Field(default=None, description="Bearer token of the role services")
     tool_sources: Path | None = Field(default=None, description="YAML or JSON file of tool sources")
     max_sources: Annotated[int, Field(ge=0)] = Field(
         default=100, description="Tool sources that an owner may register; shared ones do not count"
@@ -107,6 +113,12 @@ class OrchestratorSettings(BaseSettings):
     retrieve_tools: Annotated[int, Field(ge=1, le=50)] = Field(
         default=10, description="Tools that a step is offered when they are retrieved"
     )
+    retention: timedelta | None = Field(
+        default=None, description="How long a trajectory is stored after its end, such as 30d; for ever by default"
+    )
+    retention_export: Path | None = Field(
+        default=None, description="Folder to which a trajectory is exported before it is deleted for its age"
+    )
     role_timeout_s: Seconds = 120
     tool_timeout_s: Seconds = 20
     trajectory_timeout_s: Seconds = 900
@@ -149,6 +161,20 @@ class OrchestratorSettings(BaseSettings):
             raise ValueError("an address is listed twice; name each replica once")
         return urls
 
+    @field_validator("retention", mode="before")
+    @classmethod
+    def _period(cls, value: Any) -> Any:
+        if isinstance(value, str) and value and (period := parse_duration(value)) is None:
+            raise ValueError("write a number and m, h, d or w, such as 30d")
+        return period if isinstance(value, str) and value else value or None
+
+    @field_validator("retention_export")
+    @classmethod
+    def _folder(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_dir():
+            raise ValueError("there is no such folder; create it, writable for this service alone")
+        return path
+
     @field_validator(
         "role_token",
         "api_keys_file",
@@ -159,6 +185,7 @@ class OrchestratorSettings(BaseSettings):
         "rate_requests",
         "rate_trajectories",
         "rate_tokens",
+        "retention_export",
         mode="before",
     )
     @classmethod

@@ -52,10 +52,10 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         "/v1/tool-sources", status_code=201, response_model=ToolSourceInfo, summary="Register a source; it is kept"
     )
     async def add_source(body: AnySource, user: ToolsUser) -> Response:
+        orchestrator.admission.count_request(user.owner)
         if body.shared:
             require_scope(user, "operate")
         act = audit_entry(user, "tool_source.registered", body.name, {"shared": body.shared})
-        orchestrator.admission.count_request(user.owner)
         try:
             entry = await sources.add(body, audit=act)
         except ToolSourceError as error:

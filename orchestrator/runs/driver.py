@@ -46,7 +46,7 @@ from orchestrator.admission.rates import Rates
 from orchestrator.failpoints import Failpoints
 from orchestrator.log import LoggedEvent, LogWriter
 from orchestrator.race import race
-from orchestrator.runs.client_tools import ClientOutput, ToolOutputInbox, missed_deadline, seconds_left
+from orchestrator.runs.client_tools import ClientOutput, ToolOutputInbox, missed_deadline, seconds_after_restart
 from orchestrator.runs.executor import EffectExecutor, failure_of, log_outcome, unknown_outcome
 from orchestrator.runs.turn_slot import TurnSlot
 from orchestrator.store import AuditEntry, NotStorable, RequestKey, TrajectoryRow
@@ -114,6 +114,9 @@ class Driver:
         self._cancelled_by: AuditEntry | None = None
         self._stopping = False
         self._inbox = ToolOutputInbox()
+        if isinstance(effect := effect_of(state), AwaitOutput):
+            now, timeout_s = dependencies.log_writer.now(), dependencies.client_tool_timeout_s
+            self._inbox.expect(seconds=seconds_after_restart(effect, now, timeout_s=timeout_s))
         # Set while the trajectory waits for the client, has ended, or is not driven any more.
         self.settled = asyncio.Event()
         self._update_settled()
@@ -123,7 +126,7 @@ class Driver:
 
         Raises `OutputRefused`.
         """
-        return await self._inbox.submit(output, effect_of(self.state), now=self._dependencies.log_writer.now())
+        return await self._inbox.submit(output, effect_of(self.state))
 
     def cancel(self, reason: str, *, audit: AuditEntry | None = None) -> None:
         """Cancel the trajectory; requests in flight are aborted. `audit` is recorded with the cancellation."""
@@ -193,8 +196,7 @@ class Driver:
     async def _await_output(self, effect: AwaitOutput) -> None:
         """Wait for the output, its deadline or an interruption."""
         since = time.monotonic()
-        left = seconds_left(effect, self._dependencies.log_writer.now())
-        await race(self._inbox.wait(), self.interrupted(), timeout_s=left)
+        await race(self._inbox.wait(), self.interrupted(), timeout_s=self._inbox.seconds_left)
         waited = time.monotonic() - since
         if self._interrupt.is_set():
             return
@@ -305,6 +307,8 @@ class Driver:
             self._dependencies.failpoints.reach("intent.after_commit")
         self._dependencies.executor.metrics.count_dead_ends(events)
         self._count_tokens(state)
+        if isinstance(events[-1], ActionRequired):
+            self._inbox.expect(seconds=self._dependencies.client_tool_timeout_s)
         self.state, self._seq, self.outage, self._unanswered = state, rows[-1].seq, None, None
         self.ended_at = rows[-1].at if state.phase is Phase.FINISHED else None
         self._update_settled()

@@ -127,6 +127,7 @@ class RunManager:
             at=self._dependencies.log_writer.now(),
             instruction=created.instruction,
             tools=created.tools,
+            tool_set=created.tool_set,
             strategy=created.strategy,
             metadata=metadata,
             background=background,

@@ -45,7 +45,7 @@ class LogWrite:
     """Events to append to one log. The first write of a log has the `trajectory` row to insert.
 
     `status` updates that row together with `finished_at`, which is None for a trajectory that continues. `request` is
-    the key of the request that caused the write, `audit` the act, `at` the time.
+    the key of the request that caused the write, `audit` the act, `at` the time by which keys expire (`observed_time`).
     """
 
     trajectory_id: str

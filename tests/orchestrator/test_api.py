@@ -168,16 +168,19 @@ async def test_background_answers_before_the_end(client: Client, world: World) -
 
 
 async def test_keys(world: World) -> None:
-    async with world.orchestrator(api_keys="one, two") as client:
+    operator, user = "one-0a4f9d27c6e8b153f7d21a", "two-b83e61d90f7c2a459e06c1"
+    async with world.orchestrator(api_keys=f"{operator}, {user}") as client:
         documented = client.http.headers
         paths = ["/v1/trajectories", "/v1/tools", "/v1/tool-sources", "/metrics", "/openapi.json", "/docs"]
         for path in paths:
             assert (await client.http.get(path)).status_code == 401
         for path in ("/healthz", "/readyz"):
             assert (await client.http.get(path)).status_code == 200
-        documented["Authorization"] = "Bearer two"
-        for path in paths:
-            assert (await client.http.get(path)).status_code == 200
+        for key in (operator, user):
+            documented["Authorization"] = f"Bearer {key}"
+            for path in paths:
+                refused = path == "/metrics" and key == user
+                assert (await client.http.get(path)).status_code == (403 if refused else 200)
         documented["Authorization"] = "Bearer three"
         assert (await client.create()).status_code == 401
 

@@ -26,7 +26,7 @@ USER: frozenset[Scope] = frozenset({"use", "tools"})
 THERMOMETER = {"name": "read_thermometer", "description": "Reads a thermometer"}
 CANARY = "canary"
 # Without an owner: health, and what is the same for all.
-OPEN = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"}
+OPEN = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/{asset}"}
 KEY = {"Idempotency-Key": "the-same"}
 
 
@@ -170,6 +170,13 @@ async def registers(belongings: Belongings, http: httpx.AsyncClient) -> None:
     assert (await http.delete(f"/v1/tool-sources/{CANARY}_shop")).status_code == 204
 
 
+async def prunes(belongings: Belongings, http: httpx.AsyncClient) -> None:
+    """What bob has, and nothing of ann's, as `seen` shows."""
+    response = await http.post("/v1/prune", json={"older_than_s": 0})
+    assert response.status_code == 200
+    assert not response.json()["has_more"]
+
+
 async def reads_audit(belongings: Belongings, http: httpx.AsyncClient) -> None:
     """It is the operator's, of whatever owner; see the scopes."""
 
@@ -179,6 +186,8 @@ PROBES: dict[tuple[str, str], Probe] = {
     ("POST", "/v1/trajectories"): creates,
     ("GET", "/v1/trajectories"): lists,
     ("GET", "/v1/trajectories/{trajectory_id}"): unknown("GET", "/v1/trajectories/{}"),
+    ("DELETE", "/v1/trajectories/{trajectory_id}"): unknown("DELETE", "/v1/trajectories/{}", of="finished"),
+    ("POST", "/v1/prune"): prunes,
     ("GET", "/v1/trajectories/{trajectory_id}/events"): unknown("GET", "/v1/trajectories/{}/events"),
     ("POST", "/v1/trajectories/{trajectory_id}/cancel"): unknown("POST", "/v1/trajectories/{}/cancel"),
     ("POST", "/v1/trajectories/{trajectory_id}/tool_outputs"): unknown(
@@ -262,6 +271,7 @@ async def test_every_query_of_a_request_names_the_owner(world: World) -> None:
         ("operate", "POST", "/v1/tool-sources", source("all", "thing", "http://127.0.0.1:9", shared=True)),
         ("operate", "DELETE", "/v1/tool-sources/shop", None),
         ("operate", "GET", "/v1/audit", None),
+        ("operate", "POST", "/v1/prune", {"older_than_s": 1_000_000, "all_owners": True}),
     ],
 )
 async def test_a_key_without_the_scope_is_refused_by_its_name(
