@@ -94,7 +94,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             runs=runs,
             admission=Admission(dependencies.gate, runs, settings.queue_limits(), rates, metrics),
             client_turns=ClientTurns(store, runs),
-            request_keys=IdempotencyStore(store, runs),
+            request_keys=IdempotencyStore(store, runs, after_outage=settings.repeated_after_outage),
             metrics=metrics,
             readiness=Readiness(runs, store, log_writer, roles, constrained=settings.constrained),
         )
