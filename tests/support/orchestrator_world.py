@@ -97,6 +97,7 @@ class World:
             serving(create_app(orchestrator)) as address,
             httpx.AsyncClient(base_url=address, timeout=30) as http,
         ):
+            await orchestrator.sources.tried()
             yield Client(http, orchestrator)
 
 
