@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from alpha_umi.roles.turns import Role
 from orchestrator.admission.admission import Admission
 from orchestrator.admission.rates import Rates
+from orchestrator.admission.running_capacity import RunningCapacity
 from orchestrator.admission.stored_rates import stored_rates
 from orchestrator.failpoints import Failpoints
 from orchestrator.log import LogWriter
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.monitoring import Readiness, StateCollector
+from orchestrator.retention import Retention
 from orchestrator.roles.calls import RoleCalls
 from orchestrator.roles.contexts import RoleContexts
 from orchestrator.roles.replicas import ReplicaSet, role_replicas
@@ -48,6 +52,8 @@ class Orchestrator:
     request_keys: IdempotencyStore
     metrics: OrchestratorMetrics
     readiness: Readiness
+    retention: Retention
+    now: Callable[[], datetime]
 
 
 @contextlib.asynccontextmanager
@@ -62,7 +68,8 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         egress = await stack.enter_async_context(_egress(settings))
         registry = ToolRegistry(egress)
         stack.push_async_callback(registry.aclose)
-        sources = ToolSources(registry, store, from_file=from_file)
+        limits = {"max_sources": settings.max_sources, "max_tools": settings.max_source_tools}
+        sources = ToolSources(registry, store, from_file=from_file, **limits)
         stack.push_async_callback(sources.aclose)
         metrics = OrchestratorMetrics()
         roles = await stack.enter_async_context(role_replicas(settings.role_addresses(), settings.role_bearer, metrics))
@@ -77,7 +84,10 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             dependencies,
             tool_sets=tool_sets,
             wait_for_sources=sources.wait_for,
-            capacity=lambda: settings.running_capacity(settings.role_calls or role.capacity for role in roles.values()),
+            capacity=RunningCapacity(
+                dependencies.gate,
+                lambda: settings.running_bounds(settings.role_calls or role.capacity for role in roles.values()),
+            ),
         )
         stack.push_async_callback(runs.drain)
         metrics.registry.register(StateCollector(runs, log_writer, sources))
@@ -85,6 +95,16 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         recovery = Recovery(store, runs, metrics)
         stack.push_async_callback(recovery.aclose)
         recovery.start()
+        retention = Retention(
+            store,
+            after=settings.retention,
+            export=settings.retention_export,
+            sets_in_use=tool_sets.in_use,
+            now=log_writer.now,
+            metrics=metrics,
+        )
+        pruning = asyncio.create_task(retention.run(), name="retention")
+        stack.callback(pruning.cancel)
         yield Orchestrator(
             settings=settings,
             store=store,
@@ -96,6 +116,8 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             client_turns=ClientTurns(store, runs),
             request_keys=IdempotencyStore(store, runs, after_outage=settings.repeated_after_outage),
             metrics=metrics,
+            retention=retention,
+            now=log_writer.now,
             readiness=Readiness(runs, store, log_writer, roles, constrained=settings.constrained),
         )
 

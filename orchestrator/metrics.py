@@ -31,6 +31,7 @@ class OrchestratorMetrics:
         self.started = self._counter("trajectories_started", "Trajectories that were accepted", "strategy")
         self.refused = self._counter("requests_refused", "Requests that were refused for load or a rate", "reason")
         self._ended = self._counter("trajectories", "Turns of trajectories that ended, by status", "status", "strategy")
+        self.pruned = self._counter("trajectories_pruned", "Trajectories that were deleted")
         self._steps = self._histogram("trajectory_steps", "Steps of ended turns", STEPS, "strategy")
         self._lasted = self._histogram(
             "trajectory_duration_seconds", "Time from the start of a turn to its end", TRAJECTORY_SECONDS, "strategy"

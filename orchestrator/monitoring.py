@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,11 +16,11 @@ from alpha_umi.roles.turns import Role
 from orchestrator.log import LogWriter
 from orchestrator.roles.replicas import READY, ReplicaSet, ReplicaState
 from orchestrator.runs.manager import RunManager
-from orchestrator.store import SHARED, EventStore, StoreError
+from orchestrator.store import EventStore, StoreError
 from orchestrator.tools.sources import ToolSources
 
-# No source can have this name, so deleting it changes nothing; but the statement takes the lock that a write needs.
-_NO_SOURCE = "/readyz"
+# How long the check of the event log counts, in seconds, so that probes do not load it.
+STORE_CACHED_S = 1.0
 
 
 class Readiness:
@@ -41,6 +43,9 @@ class Readiness:
         self._log_writer = log_writer
         self._roles = roles
         self._constrained = constrained
+        self._checking = asyncio.Lock()
+        self._checked_at = -math.inf
+        self._store_obstacle: str | None = None
 
     async def __call__(self) -> dict[str, Any]:
         """Details for the answer. Raises `ServiceError` naming what is not ready."""
@@ -60,10 +65,19 @@ class Readiness:
             raise ServiceError(
                 "storage-unavailable", f"{self._log_writer.pending_appends} appends wait for the event log"
             )
+        async with self._checking:
+            if time.monotonic() - self._checked_at >= STORE_CACHED_S:
+                self._store_obstacle = await self._obstacle_of_store()
+                self._checked_at = time.monotonic()
+            if self._store_obstacle is not None:
+                raise ServiceError("storage-unavailable", self._store_obstacle)
+
+    async def _obstacle_of_store(self) -> str | None:
         try:
-            await self._store.delete_tool_source(SHARED, _NO_SOURCE)
+            await self._store.check_writable()
         except StoreError as error:
-            raise ServiceError("storage-unavailable", str(error)) from error
+            return str(error)
+        return None
 
 
 def _summary(states: Sequence[ReplicaState]) -> str:

@@ -19,6 +19,9 @@ TYPE_PREFIX = "urn:alpha-umi:problem:"
 
 Kind = Literal[
     "invalid-request",
+    "malformed-request",
+    "head-too-large",
+    "request-timeout",
     "body-too-large",
     "unsupported-media-type",
     "unauthorized",
@@ -39,7 +42,9 @@ Kind = Literal[
     "engine-dead",
     "role-unavailable",
     "storage-unavailable",
+    "overloaded",
     "trajectory-not-found",
+    "trajectory-pruned",
     "trajectory-finished",
     "trajectory-busy",
     "trajectory-full",
@@ -53,7 +58,6 @@ Kind = Literal[
     "tool-source-exists",
     "tool-source-not-found",
     "owner-limit",
-    "overloaded",
     "shutting-down",
     "internal",
 ]
@@ -70,6 +74,9 @@ class ProblemKind:
 
 PROBLEMS: dict[Kind, ProblemKind] = {
     "invalid-request": ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "The request is not valid"),
+    "malformed-request": ProblemKind(HTTPStatus.BAD_REQUEST, "This is no valid HTTP/1.1"),
+    "head-too-large": ProblemKind(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request has too large a head"),
+    "request-timeout": ProblemKind(HTTPStatus.REQUEST_TIMEOUT, "The request did not arrive in time"),
     "body-too-large": ProblemKind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request body is too large"),
     "unsupported-media-type": ProblemKind(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The request body is not declared as JSON"
@@ -93,6 +100,7 @@ PROBLEMS: dict[Kind, ProblemKind] = {
     "role-unavailable": ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "A role service cannot be reached", 5),
     "storage-unavailable": ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "The event log cannot be written", 5),
     "trajectory-not-found": ProblemKind(HTTPStatus.NOT_FOUND, "There is no such trajectory"),
+    "trajectory-pruned": ProblemKind(HTTPStatus.GONE, "The trajectory was deleted"),
     "trajectory-finished": ProblemKind(HTTPStatus.CONFLICT, "The trajectory has ended already"),
     "trajectory-busy": ProblemKind(HTTPStatus.CONFLICT, "The trajectory has not ended yet"),
     "trajectory-full": ProblemKind(HTTPStatus.CONFLICT, "The trajectory has no room for a further turn"),

@@ -90,11 +90,13 @@ class MessageAdded:
 class EffectIntended:
     """Intent: the current effect is about to be performed. It is committed before the request is sent.
 
-    The stream does not send this kind, because it changes only `State.in_flight`.
+    `effect_class` is that of a tool call when it was intended (None for roles, and in logs of versions that did not
+    record it). The stream does not send this kind, because it changes only `State.in_flight`.
     """
 
     type: Literal["effect.intended"] = field(default="effect.intended", kw_only=True)
     effect: str
+    effect_class: Literal["read", "keyed_write", "unkeyed_write"] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Role, Tool, Turn
 from alpha_umi.trajectory.effects import Status
-from alpha_umi.trajectory.events import CallOutput, RoleOutput, Usage
+from alpha_umi.trajectory.events import CallOutput, EffectIntended, RoleOutput, Usage
 from alpha_umi.trajectory.limits import DeadEndReason, Limits
 
 
@@ -159,7 +159,7 @@ class State:
 
     `interrupted` is what an outage of a role has ended in the newest turn, which can be resumed.
 
-    `tool_set` and `retrieve` are those of `TrajectoryCreated`.
+    `tool_set` and `retrieve` are those of `TrajectoryCreated`. `in_flight` is the intent of the current effect.
 
     `tip` is the parent of the next step, None at the beginning of a turn; `history` has the turns up to it, without
     abandoned branches. `dead_end` is set while a search must backtrack.
@@ -178,7 +178,7 @@ class State:
     answer: str | None = None
     error: Failure | None = None
     outcome: Status | None = None
-    in_flight: str | None = None
+    in_flight: EffectIntended | None = None
     interrupted: Interruption | None = None
     turn_start: int = 0
     messages: tuple[Message, ...] = ()

@@ -10,13 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
+import math
 import os
+import string
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, SecretStr
 
 from alpha_umi import telemetry
 from alpha_umi.contract.http import is_loopback
@@ -33,6 +38,7 @@ from alpha_umi.web.key_file import Scope as Scope
 
 # Maximum delay of a revocation, in seconds.
 RECHECK_S = 2.0
+MIN_KEY_BITS = 128
 # The key id of requests to a service without keys.
 ANONYMOUS = "anonymous"
 
@@ -139,6 +145,32 @@ def check_bind(host: str, keys: Sequence[str] | Keyring, *, variable: str) -> No
 def as_keyring(keys: Sequence[str] | Keyring) -> Keyring:
     """A keyring of plain-text keys; a keyring is returned unchanged."""
     return keys if isinstance(keys, Keyring) else Keyring(keys)
+
+
+def _require_strong(secret: SecretStr) -> SecretStr:
+    """The secret, unless it cannot have 128 random bits. Raises `ValueError` with the remedy.
+
+    This is an upper estimate: the alphabet that the key seems to use, for each character that repeats nothing.
+    """
+    key = secret.get_secret_value()
+    distinct = len({key[start : start + 5] for start in range(len(key) - 4)}) + 4
+    steps = {ord(after) - ord(before) for before, after in itertools.pairwise(key)}
+    if len(steps) < 8 or distinct * math.log2(_alphabet(key)) < MIN_KEY_BITS:
+        raise ValueError("a key needs 128 random bits: make one with `alpha-umi keys create` or `openssl rand -hex 32`")
+    return secret
+
+
+def _alphabet(key: str) -> int:
+    """The size of the smallest usual alphabet that has these characters."""
+    if key.isdecimal():
+        return 10
+    if key.lower() != key and key.upper() != key:
+        return 64
+    return 16 if set(key.lower()) <= set(string.hexdigits) else 36
+
+
+# A key in a setting.
+StrongSecret = Annotated[SecretStr, AfterValidator(_require_strong)]
 
 
 @cache

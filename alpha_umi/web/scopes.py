@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -11,10 +11,10 @@ from alpha_umi.contract.problems import ServiceError
 from alpha_umi.web.keys import Principal, Scope
 
 
-def require(scope: Scope) -> Callable[[Request], Principal]:
+def require(scope: Scope) -> Callable[[Request], Awaitable[Principal]]:
     """A dependency: who sends the request. It raises `ServiceError` (403) for a key without the scope."""
 
-    def principal(request: Request) -> Principal:
+    async def principal(request: Request) -> Principal:
         sender: Principal = request.state.principal
         require_scope(sender, scope)
         return sender
@@ -34,3 +34,5 @@ def require_scope(sender: Principal, scope: Scope) -> None:
 
 
 User = Annotated[Principal, Depends(require("use"))]
+ToolsUser = Annotated[Principal, Depends(require("tools"))]
+Operator = Annotated[Principal, Depends(require("operate"))]

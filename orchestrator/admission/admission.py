@@ -20,6 +20,8 @@ from orchestrator.admission.rates import RateKind, Rates
 from orchestrator.metrics import OrchestratorMetrics
 
 LONGEST_RETRY_S = 120.0
+# A queue that is younger is a burst, which may be as long as the numbers allow; an older one stays as long as it is.
+BURST_S = 10.0
 # While no rate of completion was measured.
 UNKNOWN_WAIT_S = 5.0
 
@@ -37,7 +39,10 @@ class Work(Protocol):
 
 @dataclass(frozen=True)
 class QueueLimits:
-    """Trajectories beyond those that run: in all, of one owner, and the seconds that a new one may have to wait."""
+    """Trajectories beyond those that run, in all and of one owner, and the seconds that one may wait.
+
+    The seconds bound a standing queue, not a burst.
+    """
 
     total: int
     per_owner: int
@@ -110,10 +115,13 @@ class Admission:
         return self._work.active_of(owner) + self._pending[owner]
 
     def _places_left(self, owner: str, wait_s: float) -> int:
-        if wait_s > self._queue.wait_s:
+        if self._is_too_long(wait_s):
             return 0
         total = (self._gate.capacity or 0) + self._queue.total - self._active()
         return max(0, min(total, self._owner_limit - self._active_of(owner)))
+
+    def _is_too_long(self, wait_s: float) -> bool:
+        return wait_s > self._queue.wait_s and self._gate.queued_for_s > BURST_S
 
     def _check_queue(self, owner: str, *, background: bool) -> None:
         own = self._active_of(owner)
@@ -126,7 +134,7 @@ class Admission:
         if own and self._active() >= (self._gate.capacity or 0) + self._queue.total:
             detail = f"{self._active()} trajectories are not finished, as many as this server takes"
             raise self._refusal("overloaded", "queue", detail, owner, retry_s)
-        if wait_s is not None and wait_s > self._queue.wait_s:
+        if wait_s is not None and self._is_too_long(wait_s):
             detail = f"it would wait about {wait_s:.0f} s for its turn, and {self._queue.wait_s:g} s are allowed"
             raise self._refusal("overloaded", "wait", detail, owner, retry_s)
 

@@ -5,12 +5,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 # The weight of what was measured falls to a third within these seconds.
 MEMORY_S = 20.0
 # A rate is known after so many departures or, at a standstill, seconds.
 ENOUGH_DEPARTURES = 8
 ENOUGH_S = 30.0
+
+
+class Measured(NamedTuple):
+    """Departures while a gate was full, and the seconds in which it was."""
+
+    departures: int
+    seconds: float
 
 
 class DepartureRate:
@@ -37,6 +45,12 @@ class DepartureRate:
         if self._full_since is not None:
             self._total += 1
             self._recent += 1
+
+    @property
+    def totals(self) -> Measured:
+        """Everything that was measured."""
+        self._pass_time()
+        return Measured(self._total, self._total_s)
 
     @property
     def per_s(self) -> float | None:

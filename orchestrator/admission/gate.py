@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from orchestrator.admission.departure_rate import DepartureRate
+from orchestrator.admission.departure_rate import DepartureRate, Measured
 from orchestrator.admission.fair_queue import FairQueue
 
 
@@ -20,6 +20,7 @@ class Gate:
         self._queue: FairQueue[Place] = FairQueue()
         self._in_use = 0
         self._rate = DepartureRate(clock=clock)
+        self._queued_since: float | None = None
 
     @property
     def capacity(self) -> int | None:
@@ -40,6 +41,21 @@ class Gate:
     def waiting(self) -> int:
         """Places that wait for a slot."""
         return len(self._queue)
+
+    @property
+    def queued_for_s(self) -> float:
+        """Seconds since the queue was empty."""
+        return 0.0 if self._queued_since is None else self.clock() - self._queued_since
+
+    @property
+    def departures_per_s(self) -> float | None:
+        """Slots that are left a second while all are held; None where that was not measured."""
+        return self._rate.per_s
+
+    @property
+    def measured(self) -> Measured:
+        """Slots that were left while all were held, and the seconds in which they were."""
+        return self._rate.totals
 
     def expected_wait_s(self, owner: str, *, background: bool) -> float | None:
         """Seconds that a new place would wait, by the measured rate; None where no rate was measured."""
@@ -82,6 +98,10 @@ class Gate:
             self._in_use += 1
             self._queue.pop().grant(self.clock())
         self._rate.full(self._is_full())
+        if not self._queue:
+            self._queued_since = None
+        elif self._queued_since is None:
+            self._queued_since = self.clock()
 
     def _is_full(self) -> bool:
         return self._capacity is not None and self._in_use >= self._capacity

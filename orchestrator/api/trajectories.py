@@ -15,6 +15,7 @@ from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.trajectories import CreateTrajectory, Trajectory, TrajectoryList
 from alpha_umi.trajectory import Status, TrajectoryCreated
 from alpha_umi.web.scopes import User
+from orchestrator.api.audit import audit_entry
 from orchestrator.api.responses import ANSWERS, IdempotencyKey, answer, request_key
 from orchestrator.api.tools import select_tools
 from orchestrator.assembly import Orchestrator
@@ -58,7 +59,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 
         async def begin() -> AcceptedRequest:
             await orchestrator.sources.tried()
-            selection = await select_tools(orchestrator.registry, body.tools, retrieve=body.retrieve)
+            selection = await select_tools(orchestrator.registry.of(user.owner), body.tools, retrieve=body.retrieve)
             tools = await orchestrator.tool_sets.save(selection.registered)
             limits = orchestrator.settings.limits(body)
             created = TrajectoryCreated(
@@ -103,7 +104,8 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     async def cancel(trajectory_id: str, user: User) -> Trajectory:
         run = None if runs.stopping else await runs.attach(trajectory_id, owner=user.owner)
         if run is not None:
-            run.driver.cancel("cancelled by the client")
+            act = audit_entry(user, "trajectory.cancelled", trajectory_id)
+            run.driver.cancel("cancelled by the client", audit=act)
             await _settled(run)
         row = await store.get(trajectory_id, owner=user.owner)
         if row.finished_at is None:

@@ -49,9 +49,9 @@ from orchestrator.race import race
 from orchestrator.runs.client_tools import ClientOutput, ToolOutputInbox, missed_deadline, seconds_after_restart
 from orchestrator.runs.executor import EffectExecutor, failure_of, log_outcome, unknown_outcome
 from orchestrator.runs.turn_slot import TurnSlot
-from orchestrator.store import NotStorable, RequestKey, TrajectoryRow
+from orchestrator.store import AuditEntry, NotStorable, RequestKey, TrajectoryRow
 from orchestrator.stream.broadcast import Broadcast, RoleNotice, TextPreview
-from orchestrator.tools.model import ToolResult
+from orchestrator.tools.model import EffectClass, ToolResult
 from orchestrator.tools.tool_sets import ToolSet
 
 _log = telemetry.logger(__name__)
@@ -111,6 +111,7 @@ class Driver:
         )
         self._interrupt = asyncio.Event()
         self._cancelled_because: str | None = None
+        self._cancelled_by: AuditEntry | None = None
         self._stopping = False
         self._inbox = ToolOutputInbox()
         if isinstance(effect := effect_of(state), AwaitOutput):
@@ -127,9 +128,10 @@ class Driver:
         """
         return await self._inbox.submit(output, effect_of(self.state))
 
-    def cancel(self, reason: str) -> None:
-        """Cancel the trajectory; requests in flight are aborted."""
-        self._cancelled_because = self._cancelled_because or reason
+    def cancel(self, reason: str, *, audit: AuditEntry | None = None) -> None:
+        """Cancel the trajectory; requests in flight are aborted. `audit` is recorded with the cancellation."""
+        if self._cancelled_because is None:
+            self._cancelled_because, self._cancelled_by = reason, audit
         self._interrupt.set()
 
     def stop(self) -> None:
@@ -177,8 +179,8 @@ class Driver:
             await self._await_output(effect)
         elif self._time_left() == 0 and not self.state.is_closing:
             await self._record(LimitReached("deadline"))
-        elif self.state.in_flight != effect_key(effect):
-            await self._record(EffectIntended(effect_key(effect)))
+        elif self.state.in_flight is None:
+            await self._record(self._intent(self.state, effect))
             await self._perform(effect)
         elif isinstance(effect, RunTool) and not self._is_retryable(self.state, effect):
             # An intent of an earlier process: the call may have been sent before the process ended.
@@ -297,8 +299,9 @@ class Driver:
         intended = isinstance(events[-1], EffectIntended)
         if intended:
             self._dependencies.failpoints.reach("intent.before_commit")
+        audit = self._cancelled_by if any(isinstance(event, Cancelled) for event in events) else None
         rows = await self._dependencies.log_writer.append(
-            self._row.id, after=self._seq, events=events, status=changed, request=request
+            self._row.id, after=self._seq, events=events, status=changed, request=request, audit=audit
         )
         if intended:
             self._dependencies.failpoints.reach("intent.after_commit")
@@ -337,8 +340,15 @@ class Driver:
                 return None
             case effect:
                 if self._can_continue(state) and self._is_retryable(state, effect):
-                    return EffectIntended(effect_key(effect))
+                    return self._intent(state, effect)
                 return None
+
+    def _intent(self, state: State, effect: SendEffect) -> EffectIntended:
+        """The intent, with what recovery has to know of a tool call, whatever is registered by then."""
+        if not isinstance(effect, RunTool):
+            return EffectIntended(effect_key(effect))
+        effect_class = self._dependencies.executor.effect_class(state, self._tools, effect)
+        return EffectIntended(effect_key(effect), effect_class=effect_class.value)
 
     def _can_continue(self, state: State) -> bool:
         halted = self._stopping or self._interrupt.is_set()
@@ -350,8 +360,10 @@ class Driver:
         The intent of a retryable effect shares a commit with the previous outcome. The intent of any other effect is
         committed right before it is sent, because a crash in between makes its outcome UNKNOWN.
         """
-        executor = self._dependencies.executor
-        return not isinstance(effect, RunTool) or executor.is_retryable(state, self._tools, effect)
+        if not isinstance(effect, RunTool):
+            return True
+        effect_class = self._dependencies.executor.effect_class(state, self._tools, effect)
+        return effect_class is not EffectClass.UNKEYED_WRITE
 
 
 def _tokens_of(state: State) -> int:

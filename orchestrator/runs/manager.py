@@ -22,6 +22,7 @@ from alpha_umi.trajectory import (
     advance,
     replay,
 )
+from orchestrator.admission.running_capacity import RunningCapacity
 from orchestrator.log import new_event, read_log
 from orchestrator.race import race
 from orchestrator.runs.driver import Driver, DriverDependencies
@@ -54,7 +55,7 @@ class RunSnapshot(NamedTuple):
 
 
 class RunManager:
-    """Starts, finds, cancels and stops runs. `capacity` is the number that proceed at a time, as it is now."""
+    """Starts, finds, cancels and stops runs."""
 
     def __init__(
         self,
@@ -63,7 +64,7 @@ class RunManager:
         *,
         tool_sets: ToolSets,
         wait_for_sources: Callable[[Callable[[], bool]], Coroutine[Any, Any, None]],
-        capacity: Callable[[], int],
+        capacity: RunningCapacity,
         trajectory_id: Callable[[], str] = new_trajectory_id,
     ) -> None:
         self._store = store
@@ -72,7 +73,6 @@ class RunManager:
         self._wait_for_sources = wait_for_sources
         self._trajectory_id = trajectory_id
         self._capacity = capacity
-        dependencies.gate.capacity = capacity()
         self._runs: dict[str, Run] = {}
         self._active: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -128,6 +128,7 @@ class RunManager:
             at=self._dependencies.log_writer.now(),
             instruction=created.instruction,
             tools=created.tools,
+            tool_set=created.tool_set,
             strategy=created.strategy,
             metadata=metadata,
             background=background,
@@ -288,7 +289,7 @@ class RunManager:
         )
         self._runs[row.id] = run
         self._active[row.owner] += 1
-        self._dependencies.gate.capacity = self._capacity()
+        self._capacity.update()
         if self.stopping:
             # Committed while the process began to stop: the next process resumes it.
             run.driver.stop()
@@ -309,6 +310,7 @@ class RunManager:
         finally:
             del self._runs[run.id]
             self._active[run.row.owner] -= 1
+            self._capacity.update()
             run.broadcast.close(stopping=not run.finished and self.stopping)
             run.done.set()
             run.driver.settled.set()

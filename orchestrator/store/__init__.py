@@ -25,6 +25,7 @@ from orchestrator.store.errors import (
     StoreUnavailable,
     TrajectoryExists,
     TrajectoryNotFound,
+    TrajectoryPruned,
 )
 from orchestrator.store.model import (
     SHARED,
@@ -63,6 +64,7 @@ __all__ = [
     "ToolSourceRow",
     "TrajectoryExists",
     "TrajectoryNotFound",
+    "TrajectoryPruned",
     "TrajectoryRow",
     "UsedRate",
     "open_store",

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError
 from sqlalchemy.sql import Executable
 
@@ -28,6 +28,7 @@ from orchestrator.store.errors import (
     StoreError,
     StoreUnavailable,
     TrajectoryNotFound,
+    TrajectoryPruned,
 )
 from orchestrator.store.group_commit import CLOSED, GroupCommit
 from orchestrator.store.migrations import check_tables, migrate
@@ -41,12 +42,14 @@ from orchestrator.store.model import (
     NewEvent,
     Page,
     RequestKey,
+    Rows,
     ToolSources,
     TrajectoryRow,
     UsedRate,
     UsedRates,
 )
 from orchestrator.store.observed_time import ObservedTime
+from orchestrator.store.retention import delete_trajectories, finished_before, forget_pruned
 from orchestrator.store.rows import (
     Row,
     decode_time,
@@ -63,6 +66,7 @@ from orchestrator.store.rows import (
 )
 from orchestrator.store.tables import (
     NEWEST_KEY,
+    PRUNED,
     RATES,
     TOOL_SETS,
     TOOL_SOURCES,
@@ -132,6 +136,7 @@ class EventStore(ABC):
         metadata: Mapping[str, Any] | None = None,
         background: bool = False,
         owner: str = DEFAULT_OWNER,
+        tool_set: str | None = None,
         request: RequestKey | None = None,
     ) -> TrajectoryRow:
         """Write an owner's trajectory, its first events, and the key of the request for it, in one commit.
@@ -150,6 +155,7 @@ class EventStore(ABC):
             background=background,
             last_seq=len(events),
             owner=owner,
+            tool_set=tool_set,
         )
         row = trajectory_row(trajectory)
         rows = event_rows(trajectory_id, events, after=0, at=at)
@@ -198,9 +204,14 @@ class EventStore(ABC):
         return [read_event(row) for row in await self._read(statement)]
 
     async def get(self, trajectory_id: str, *, owner: str) -> TrajectoryRow:
-        """The row of an owner's trajectory. Raises `TrajectoryNotFound`, `StoreDamaged`."""
+        """The row of an owner's trajectory. Raises `TrajectoryPruned`, `TrajectoryNotFound`, `StoreDamaged`."""
         mine = (TRAJECTORIES.c.id == trajectory_id, TRAJECTORIES.c.owner == owner)
-        return await self._one(trajectory_id, select(TRAJECTORIES).where(*mine))
+        try:
+            return await self._one(trajectory_id, select(TRAJECTORIES).where(*mine))
+        except TrajectoryNotFound:
+            if await self._read(select(PRUNED.c.id).where(PRUNED.c.id == trajectory_id, PRUNED.c.owner == owner)):
+                raise TrajectoryPruned(f"trajectory {trajectory_id} was deleted") from None
+            raise
 
     async def get_of_any_owner(self, trajectory_id: str) -> TrajectoryRow:
         """The row of a trajectory, for work that no request caused. Raises `TrajectoryNotFound`, `StoreDamaged`."""
@@ -273,6 +284,52 @@ class EventStore(ABC):
     async def put_used_rates(self, used: Sequence[UsedRate]) -> None:
         """Store what all owners have used, in place of what was stored before."""
         await self._transact(partial(write_used_rates, used=used))
+
+    async def check_writable(self) -> None:
+        """Raises `StoreError` unless a write transaction can begin. It writes nothing."""
+        await self._transact(lambda _: None)
+
+    async def finished_before(
+        self, time: datetime, *, owner: str | None = None, statuses: Collection[str] = (), limit: int = 100
+    ) -> Rows:
+        """Trajectories that ended before a time, oldest end first; of all owners and statuses by default."""
+        statement = finished_before(time, owner=owner, statuses=statuses, limit=limit)
+        return [read_trajectory(row) for row in await self._read(statement)]
+
+    async def newest_end(self) -> datetime | None:
+        """When the last trajectory ended; None if none has."""
+        (row,) = await self._read(select(func.max(TRAJECTORIES.c.finished_at).label("at")))
+        return None if row["at"] is None else decode_time(row["at"])
+
+    async def delete(
+        self,
+        rows: Sequence[TrajectoryRow],
+        *,
+        at: datetime,
+        sets_in_use: Callable[[], Collection[str]],
+        audit: AuditEntry | None = None,
+    ) -> Ids:
+        """Delete trajectories whose rows were read; the ids of those that have ended and have not changed since.
+
+        Tool sets that no trajectory uses are deleted, too, except those `sets_in_use`, which is called in the thread of
+        the write. The space is given back to the file system, where the database can do that.
+        """
+        ends = [(row.id, row.last_seq) for row in rows]
+
+        def work(connection: Connection) -> list[str]:
+            return delete_trajectories(connection, ends, at=at, sets_in_use=sets_in_use(), audit=audit)
+
+        deleted = await self._transact(work)
+        await self._give_back_space()
+        return deleted
+
+    async def forget_pruned(self, before: datetime) -> None:
+        """Delete what is left of trajectories that were deleted before a time."""
+        await self._transact(partial(forget_pruned, before=before))
+
+    @abstractmethod
+    async def _give_back_space(self) -> None:
+        """Shrink the database to what it holds, as far as that is cheap."""
 
     @abstractmethod
     def _classify(self, error: DBAPIError) -> StoreError:

@@ -121,6 +121,28 @@ def add_owners(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
+def add_retention(connection: Connection) -> None:
+    """What deleting a trajectory needs: its tool set, its tombstone, and idempotency keys that outlive it."""
+    for statement in (
+        "ALTER TABLE trajectories ADD COLUMN tool_set TEXT",
+        "UPDATE trajectories SET tool_set = (SELECT json_extract(payload, '$.tool_set') FROM events"
+        " WHERE trajectory_id = id AND seq = 1 AND json_valid(payload))",
+        "CREATE INDEX trajectories_tool_set ON trajectories (tool_set)",
+        "CREATE INDEX trajectories_oldest_end ON trajectories (finished_at, id)",
+        "CREATE TABLE pruned (id TEXT PRIMARY KEY NOT NULL, owner TEXT NOT NULL, at TEXT NOT NULL)",
+        "CREATE INDEX pruned_oldest ON pruned (at)",
+        "ALTER TABLE idempotency_keys RENAME TO referring_keys",
+        "DROP INDEX idempotency_keys_oldest",
+        "CREATE TABLE idempotency_keys (owner TEXT NOT NULL, route TEXT NOT NULL, key TEXT NOT NULL,"
+        " digest TEXT NOT NULL, trajectory_id TEXT NOT NULL, seq INTEGER NOT NULL, at TEXT NOT NULL,"
+        " PRIMARY KEY (owner, route, key))",
+        "CREATE INDEX idempotency_keys_oldest ON idempotency_keys (at)",
+        "INSERT INTO idempotency_keys SELECT owner, route, key, digest, trajectory_id, seq, at FROM referring_keys",
+        "DROP TABLE referring_keys",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 def _unified(kind: str, event: dict[str, Any], policy: str, *, concludes: bool) -> tuple[str, dict[str, Any]]:
     reason, thought = event["reason"], event["text"].strip()
     if kind == "caller.unreadable":
@@ -141,6 +163,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     create_tool_sets,
     add_owners,
     create_rates,
+    add_retention,
 )
 
 

@@ -48,6 +48,7 @@ class TrajectoryRow:
     background: bool = False
     last_seq: int = 0
     owner: str = DEFAULT_OWNER
+    tool_set: str | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ class Page(NamedTuple):
 # `list` is a method of the store, so that inside its class the built-in type needs another name.
 Log = list[StoredEvent]
 Ids = list[str]
+Rows = list[TrajectoryRow]
 ToolSources = list[ToolSourceRow]
 UsedRates = list[UsedRate]
 AuditLog = list[AuditRow]

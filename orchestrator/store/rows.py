@@ -64,6 +64,7 @@ def trajectory_row(trajectory: TrajectoryRow) -> Row:
         "background": trajectory.background,
         "last_seq": trajectory.last_seq,
         "owner": storable_text(trajectory.owner, name="owner"),
+        "tool_set": trajectory.tool_set,
     }
 
 
@@ -82,6 +83,7 @@ def read_trajectory(row: Mapping[str, Any]) -> TrajectoryRow:
             background=row["background"],
             last_seq=row["last_seq"],
             owner=row["owner"],
+            tool_set=row["tool_set"],
         )
 
 

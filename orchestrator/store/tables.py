@@ -52,10 +52,14 @@ TRAJECTORIES = Table(
     Column("background", Boolean, nullable=False),
     Column("last_seq", Integer, nullable=False),
     Column("owner", Text, nullable=False),
+    # The digest of its tool set.
+    Column("tool_set", Text),
 )
 _AGE = (TRAJECTORIES.c.created_at, TRAJECTORIES.c.id)
 Index("trajectories_newest", TRAJECTORIES.c.owner, *_AGE)
 Index("trajectories_newest_of_status", TRAJECTORIES.c.owner, TRAJECTORIES.c.status, *_AGE)
+Index("trajectories_oldest_end", TRAJECTORIES.c.finished_at, TRAJECTORIES.c.id)
+Index("trajectories_tool_set", TRAJECTORIES.c.tool_set)
 Index("trajectories_unfinished", *_AGE, sqlite_where=TRAJECTORIES.c.finished_at.is_(None))
 
 EVENTS = Table(
@@ -75,11 +79,22 @@ IDEMPOTENCY_KEYS = Table(
     Column("route", Text, primary_key=True),
     Column("key", Text, primary_key=True),
     Column("digest", Text, nullable=False),
-    Column("trajectory_id", Text, ForeignKey("trajectories.id"), nullable=False),
+    # No foreign key: the record outlives a trajectory that is deleted.
+    Column("trajectory_id", Text, nullable=False),
     Column("seq", Integer, nullable=False),
     Column("at", Text, nullable=False),
 )
 Index("idempotency_keys_oldest", IDEMPOTENCY_KEYS.c.at)
+
+# Trajectories that were deleted.
+PRUNED = Table(
+    "pruned",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("at", Text, nullable=False),
+)
+Index("pruned_oldest", PRUNED.c.at)
 
 TOOL_SOURCES = Table(
     "tool_sources",

@@ -161,7 +161,7 @@ def write_logs(connection: Connection, writes: Sequence[LogWrite]) -> Sequence[S
 
 
 def write_sources(connection: Connection, writes: Sequence[SourceWrite]) -> Sequence[bool | StoreError]:
-    """Replace and remove registrations; whether each existed. A removal of nothing is no act."""
+    """Replace and remove registrations; whether each existed."""
     existed = []
     for write in writes:
         place = (TOOL_SOURCES.c.owner == write.owner, TOOL_SOURCES.c.name == write.name)
@@ -169,7 +169,7 @@ def write_sources(connection: Connection, writes: Sequence[SourceWrite]) -> Sequ
         if write.document is not None:
             row = {"owner": write.owner, "name": write.name, "document": write.document}
             connection.execute(insert(TOOL_SOURCES).values(row))
-        if write.audit is not None and (write.document is not None or existed[-1]):
+        if write.audit is not None:
             connection.execute(insert(AUDIT).values(audit_row(write.audit)))
     return existed
 

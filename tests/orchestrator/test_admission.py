@@ -203,14 +203,14 @@ async def test_a_failed_role_gives_its_slot_back(world: World) -> None:
 @pytest.mark.parametrize(
     ("settings", "capacities", "expected"),
     [
-        ({}, [None, None], 256),
-        ({}, [4, 8], 64),
-        ({}, [256, 128], 512),
-        ({"max_running": 3}, [256], 3),
-        ({}, [], 256),
+        ({}, [None, None], (64, 1_024, 225)),
+        ({}, [4, 8], (64, 64, 225)),
+        ({}, [256, None], (64, 1_024, 225)),
+        ({"trajectory_timeout_s": 40}, [256, 128], (128, 512, 10)),
+        ({"max_running": 3}, [256], (3, 3, None)),
     ],
 )
 def test_the_default_follows_from_the_smallest_role(
-    world: World, settings: dict[str, Any], capacities: list[int | None], expected: int
+    world: World, settings: dict[str, Any], capacities: list[int | None], expected: tuple[int, int, float | None]
 ) -> None:
-    assert world.settings(**settings).running_capacity(capacities) == expected
+    assert world.settings(**settings).running_bounds(capacities) == expected

@@ -191,9 +191,10 @@ async def test_a_repetition_needs_no_tool_that_is_gone(client: Client) -> None:
 
 
 async def test_keys_of_different_api_keys_are_apart(world: World) -> None:
-    async with world.orchestrator(api_keys="one,two") as client:
+    one, two = "one-0a4f9d27c6e8b153f7d21a", "two-b83e61d90f7c2a459e06c1"
+    async with world.orchestrator(api_keys=f"{one},{two}") as client:
         seen = set()
-        for owner in ("one", "two", "one", "two"):
+        for owner in (one, two, one, two):
             client.http.headers["Authorization"] = f"Bearer {owner}"
             trajectory_id = (await post(client)).json()["id"]
             seen.add((owner, trajectory_id))

@@ -65,6 +65,7 @@ def test_the_queue_is_as_long_as_the_measured_rate_allows() -> None:
         load.accept("a")
     load.finish(40, each_s=0.5)
     error = load.fill("a")
+    assert load.gate.queued_for_s == 20
     assert (error.kind, error.extra["reason"]) == ("overloaded", "wait")
     # Two a second for 30 s, and two that hold the slots.
     assert load.active_count == pytest.approx(62, abs=6)
@@ -73,6 +74,17 @@ def test_the_queue_is_as_long_as_the_measured_rate_allows() -> None:
 
 def test_a_burst_is_accepted_before_a_rate_is_known() -> None:
     load = Load(total=500)
+    assert load.fill("a").extra["reason"] == "queue"
+    assert load.active_count == 502
+
+
+def test_a_burst_is_accepted_although_it_waits_long() -> None:
+    load = Load(total=500)
+    for _ in range(60):
+        load.accept("a")
+    load.finish(60, each_s=0.5)
+    assert load.gate.queued_for_s == 0
+    load.clock.now += 100
     assert load.fill("a").extra["reason"] == "queue"
     assert load.active_count == 502
 
