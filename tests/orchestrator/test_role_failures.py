@@ -84,7 +84,7 @@ async def test_a_repeated_request_resumes_what_an_outage_has_ended(world: World,
     away = free_port()
     world.roles.planner = in_turn(decide("look it up", "caller"), decide("done", "conclusion"))
     world.roles.caller = in_turn(call("look_up", item="chair"))
-    settings = {"summarizer_url": f"http://127.0.0.1:{away}", "trajectory_timeout_s": 1.5, "role_timeout_s": 1.5}
+    settings = {"summarizer_url": f"http://127.0.0.1:{away}", "trajectory_timeout_s": 6, "role_timeout_s": 6}
     request: dict[str, Any] = {"json": {"instruction": "?"}, "headers": {"Idempotency-Key": "k-1"}}
     async with world.orchestrator(**settings, repeated_after_outage=policy) as client:
         failed = (await client.http.post("/v1/trajectories", **request)).json()
