@@ -121,7 +121,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             streams=StreamSlots(**settings.stream_limits(), metrics=metrics),
             admission=Admission(dependencies.gate, runs, settings.queue_limits(), rates, metrics),
             client_turns=ClientTurns(store, runs),
-            request_keys=IdempotencyStore(store, runs),
+            request_keys=IdempotencyStore(store, runs, after_outage=settings.repeated_after_outage),
             metrics=metrics,
             retention=retention,
             now=log_writer.now,

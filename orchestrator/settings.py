@@ -147,6 +147,11 @@ class OrchestratorSettings(BaseSettings):
     rate_requests: PerMinute = Field(default=None, description="Requests for work of each owner, a minute")
     rate_trajectories: PerMinute = Field(default=None, description="Trajectories and messages of each owner, a minute")
     rate_tokens: PerMinute = Field(default=None, description="Tokens that the roles use for each owner, a minute")
+    repeated_after_outage: Literal["resume", "replay"] = Field(
+        default="resume",
+        description="Whether a request that is repeated under its idempotency key resumes a turn that failed because a "
+        "role was unavailable, or returns the failure again",
+    )
     failpoint: str | None = Field(
         default=None, pattern=r"^[a-z_.]+:[1-9][0-9]*$", description="For crash tests: NAME:N ends the process there"
     )

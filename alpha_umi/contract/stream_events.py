@@ -37,6 +37,7 @@ from alpha_umi.trajectory import (
     TrajectoryCreated,
     TrajectoryFinished,
     Transition,
+    TurnResumed,
     UnknownEvent,
     dump_event,
     parse_event,
@@ -200,8 +201,8 @@ def machine_events(stream: Iterable[StreamEvent]) -> Iterator[Event]:
                 raise EventNotUnderstood(
                     f"the event {name!r}{where} has an unknown kind: use the version of the orchestrator that sent it"
                 )
-            case MessageAdded() if not ended:
-                # A further turn begins only after the end of the one before, which the stream does not repeat.
+            case MessageAdded() | TurnResumed() if not ended:
+                # A turn begins, or is resumed, only after the end of the one before, which the stream does not repeat.
                 yield TrajectoryFinished()
                 yield item.event
             case event:

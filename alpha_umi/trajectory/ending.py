@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from alpha_umi.trajectory.effects import Status
-from alpha_umi.trajectory.events import Cancelled, LimitReached, RoleFailed, TrajectoryFinished
-from alpha_umi.trajectory.state import Failure, Phase, State, total
+from alpha_umi.trajectory.errors import IllegalEvent
+from alpha_umi.trajectory.events import Cancelled, LimitReached, RoleFailed, TrajectoryFinished, TurnResumed
+from alpha_umi.trajectory.state import Failure, Interruption, Phase, State, total
 
 REPEATED_CALL = Failure("repeated_call", "the same call brought the same result again and again")
 
@@ -41,9 +42,18 @@ def reach_limit(state: State, event: LimitReached) -> State:
 
 
 def fail(state: State, event: RoleFailed) -> State:
-    """A role failed."""
-    kind = "unavailable" if event.unavailable else "failed"
-    return end(state, "failed", Failure(f"{event.role}_{kind}", event.reason))
+    """A role failed. A turn that an outage has ended can be resumed."""
+    if not event.unavailable:
+        return end(state, "failed", Failure(f"{event.role}_failed", event.reason))
+    why = Failure(f"{event.role}_unavailable", event.reason)
+    return replace(end(state, "failed", why), interrupted=Interruption(state.phase, state.outcome, state.error))
+
+
+def resume(state: State, event: TurnResumed) -> State:
+    """Continue the turn where an outage has ended it. Raises `IllegalEvent` if none has."""
+    if state.interrupted is None:
+        raise IllegalEvent("no outage of a role has ended the turn")
+    return replace(state, **vars(state.interrupted), interrupted=None)
 
 
 def cancel(state: State, event: Cancelled) -> State:

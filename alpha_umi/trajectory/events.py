@@ -72,6 +72,13 @@ class TrajectoryCreated:
 
 
 @dataclass(frozen=True)
+class TurnResumed:
+    """A turn that failed because a role was unavailable continues where it was."""
+
+    type: Literal["trajectory.resumed"] = field(default="trajectory.resumed", kw_only=True)
+
+
+@dataclass(frozen=True)
 class MessageAdded:
     """A further user turn continues a finished trajectory."""
 
@@ -237,6 +244,7 @@ class TrajectoryFinished:
 Event = (
     TrajectoryCreated
     | MessageAdded
+    | TurnResumed
     | EffectIntended
     | PlannerDecided
     | CallMade

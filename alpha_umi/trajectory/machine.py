@@ -48,6 +48,7 @@ from alpha_umi.trajectory.events import (
     ToolObserved,
     TrajectoryCreated,
     TrajectoryFinished,
+    TurnResumed,
 )
 from alpha_umi.trajectory.state import Phase, State
 
@@ -146,6 +147,7 @@ _OPEN = (*_TIMED, Phase.REQUIRING, Phase.WAITING)
 TRANSITIONS: dict[tuple[Phase, type[Any]], Move] = {
     (Phase.NEW, TrajectoryCreated): moves.create,
     (Phase.FINISHED, MessageAdded): moves.add_message,
+    (Phase.FINISHED, TurnResumed): ending.resume,
     (Phase.PLANNING, PlannerDecided): chain.decide,
     (Phase.CALLING, CallMade): chain.call,
     (Phase.CALLING, ToolObserved): chain.record_invalid_call,

@@ -58,6 +58,7 @@ def _begin_turn(state: State, content: str) -> State:
     return replace(
         state,
         phase=_decision_phase(state),
+        interrupted=None,
         history=(*state.history, Turn("user", content)),
         messages=(*state.messages, Message("user", content)),
         turn_start=len(state.steps),

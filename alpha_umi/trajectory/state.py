@@ -131,6 +131,15 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Interruption:
+    """The fields of a state that a failure has replaced."""
+
+    phase: Phase
+    outcome: Status | None
+    error: Failure | None
+
+
+@dataclass(frozen=True)
 class DeadEnd:
     """Why a branch is a dead end, and how many of its steps the next branch retains."""
 
@@ -153,6 +162,8 @@ class State:
     `outcome` is the final status, once it is determined. `turn_start` is the index of the first step of the newest user
     turn; `answer`, `error` and `outcome` belong to that turn. `messages` are those of user and assistant.
 
+    `interrupted` is what an outage of a role has ended in the newest turn, which can be resumed.
+
     `tool_set` and `retrieve` are those of `TrajectoryCreated`. `in_flight` is the intent of the current effect.
 
     `tip` is the parent of the next step, None at the beginning of a turn; `history` has the turns up to it, without
@@ -173,6 +184,7 @@ class State:
     error: Failure | None = None
     outcome: Status | None = None
     in_flight: EffectIntended | None = None
+    interrupted: Interruption | None = None
     turn_start: int = 0
     messages: tuple[Message, ...] = ()
     tip: int | None = None

@@ -83,7 +83,7 @@ def _ended(trajectory: Trajectory, in_this_way: bool) -> Ratio:
 
 
 def _failed(role: Role, trajectory: Trajectory) -> bool:
-    return trajectory.error is not None and trajectory.error.code == f"{role}_failed"
+    return trajectory.error is not None and trajectory.error.code in (f"{role}_failed", f"{role}_unavailable")
 
 
 def _repeated(trajectory: Trajectory) -> Ratio:

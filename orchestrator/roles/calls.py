@@ -37,7 +37,7 @@ from orchestrator.roles.request import DeltaDeduplicator, OnDelta, OnWait, RoleR
 
 FIRST_PAUSE_S = 0.2
 # Short, so that a call is sent soon after its role is back.
-LONGEST_PAUSE_S = 4.0
+LONGEST_PAUSE_S = 3.0
 # The longest Retry-After that a busy service is granted.
 LONGEST_WISH_S = 30.0
 RETRIES_PER_CALL = 0.1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Literal
 from weakref import WeakValueDictionary
 
 from alpha_umi.contract.problems import ServiceError
@@ -24,6 +25,7 @@ class AcceptedRequest:
     replayed: bool = False
 
 
+AfterOutage = Literal["resume", "replay"]
 Accept = Callable[[], Awaitable[AcceptedRequest]]
 
 
@@ -33,9 +35,11 @@ class IdempotencyStore:
     Only accepted requests are recorded: a refused request can be corrected and sent again with its key.
     """
 
-    def __init__(self, store: EventStore, runs: RunManager) -> None:
+    def __init__(self, store: EventStore, runs: RunManager, *, after_outage: AfterOutage = "resume") -> None:
+        """`after_outage`: whether a repeated request resumes a turn that an outage of a role has ended."""
         self._store = store
         self._runs = runs
+        self._after_outage = after_outage
         self._locks: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def run_once(self, request: RequestKey | None, accept: Accept) -> AcceptedRequest:
@@ -65,6 +69,8 @@ class IdempotencyStore:
                 extra={"trajectory_id": record.trajectory_id},
             )
         run = await self._runs.attach(record.trajectory_id, owner=request.owner)
+        if run is None and self._after_outage == "resume":
+            run = await self._runs.resume(record.trajectory_id, owner=request.owner, seq=record.seq)
         if run is not None:
             run.detached = True
         return AcceptedRequest(record.trajectory_id, record.seq, run, replayed=True)

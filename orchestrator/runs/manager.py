@@ -18,6 +18,7 @@ from alpha_umi.trajectory import (
     Phase,
     State,
     TrajectoryCreated,
+    TurnResumed,
     advance,
     replay,
 )
@@ -25,7 +26,7 @@ from orchestrator.admission.running_capacity import RunningCapacity
 from orchestrator.log import new_event, replay_stored_log
 from orchestrator.race import race
 from orchestrator.runs.driver import Driver, DriverDependencies
-from orchestrator.store import EventStore, RequestKey, TrajectoryRow
+from orchestrator.store import EventStore, RequestKey, SequenceConflict, TrajectoryRow
 from orchestrator.stream.broadcast import Broadcast
 from orchestrator.tools.tool_sets import ToolSet, ToolSets
 
@@ -141,7 +142,7 @@ class RunManager:
         return self._start(snapshot, background=background, detached=background or request is not None)
 
     async def continue_(
-        self, ended: RunSnapshot, message: MessageAdded, *, background: bool, request: RequestKey | None
+        self, ended: RunSnapshot, message: MessageAdded | TurnResumed, *, background: bool, request: RequestKey | None
     ) -> Run:
         """Commit a further user turn of a finished trajectory and start its run.
 
@@ -161,8 +162,26 @@ class RunManager:
         )
         self._dependencies.failpoints.reach("message.after_commit")
         _log.info("trajectory.continued", trajectory_id=ended.row.id, background=background)
-        snapshot = RunSnapshot(ended.row, continued, rows[-1].seq, rows[0].seq, now, ended.tools)
+        turn_seq = rows[0].seq if isinstance(message, MessageAdded) else ended.turn_seq
+        snapshot = RunSnapshot(ended.row, continued, rows[-1].seq, turn_seq, now, ended.tools)
         return self._start(snapshot, background=background, detached=background or request is not None)
+
+    async def resume(self, trajectory_id: str, *, owner: str, seq: int) -> Run | None:
+        """Continue the newest turn where an outage of a role has ended it.
+
+        None if none has, or if row `seq` belongs to an earlier turn. Raises `StoreError`.
+        """
+        row = await self._store.get(trajectory_id, owner=owner)
+        if row.status != "failed":
+            return None
+        failed = await self._load(row)
+        if failed.state.interrupted is None or seq < failed.turn_seq:
+            return None
+        try:
+            return await self.continue_(failed, TurnResumed(), background=row.background, request=None)
+        except SequenceConflict:
+            # Another request was faster.
+            return self.find(trajectory_id, owner=owner)
 
     async def load(self, trajectory_id: str, *, owner: str) -> RunSnapshot:
         """Load an owner's trajectory. Raises `TrajectoryNotFound`, and `StoreDamaged` for an invalid log."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -12,6 +13,9 @@ from httpx_sse import aconnect_sse
 from support.orchestrator_world import Client, World
 from support.scripted_roles import call, decide, hang, in_turn, say
 from support.serving_on_loopback import until
+
+from orchestrator import assembly
+from orchestrator.log import LogWriter
 
 PROBLEM = "urn:alpha-umi:problem:"
 PARAMETERS = {"type": "object", "properties": {"room": {"type": "string"}}, "required": ["room"]}
@@ -182,6 +186,19 @@ async def test_when_the_time_is_over_the_planner_reads_so_and_a_late_output_is_r
         late = await give(client, trajectory_id, action["call_id"])
         assert (late.status_code, late.json()["type"]) == (409, f"{PROBLEM}output-too-late")
         assert action["call_id"] in late.json()["detail"]
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=30), timedelta(hours=-1)])
+async def test_a_jump_of_the_clock_ends_no_wait(world: World, monkeypatch: pytest.MonkeyPatch, jump: timedelta) -> None:
+    """Neither while it waits, nor between two processes."""
+    script(world)
+    async with world.orchestrator() as client:
+        trajectory_id, action = await paused(client)
+    monkeypatch.setattr(assembly, "LogWriter", partial(LogWriter, now=lambda: datetime.now(UTC) + jump))
+    async with world.orchestrator() as client:
+        monkeypatch.setattr(client.orchestrator.runs._dependencies.log_writer, "now", lambda: datetime.now(UTC) - jump)
+        ended = (await give(client, trajectory_id, action["call_id"])).json()
+    assert (ended["status"], ended["steps"][0]["observation"]["is_error"]) == ("completed", False)
 
 
 async def test_the_wait_does_not_count_towards_the_time_limit_of_the_trajectory(world: World) -> None:

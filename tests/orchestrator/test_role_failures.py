@@ -78,6 +78,28 @@ async def test_a_trajectory_that_waits_for_a_role_can_be_cancelled(world: World)
     assert (cancelled["status"], cancelled["waiting_for"]) == ("cancelled", None)
 
 
+@pytest.mark.parametrize("policy", ["resume", "replay"])
+async def test_a_repeated_request_resumes_what_an_outage_has_ended(world: World, policy: str) -> None:
+    """It goes on where it was: the tool that was called before is not called again."""
+    away = free_port()
+    world.roles.planner = in_turn(decide("look it up", "caller"), decide("done", "conclusion"))
+    world.roles.caller = in_turn(call("look_up", item="chair"))
+    settings = {"summarizer_url": f"http://127.0.0.1:{away}", "trajectory_timeout_s": 6, "role_timeout_s": 6}
+    request: dict[str, Any] = {"json": {"instruction": "?"}, "headers": {"Idempotency-Key": "k-1"}}
+    async with world.orchestrator(**settings, repeated_after_outage=policy) as client:
+        failed = (await client.http.post("/v1/trajectories", **request)).json()
+        assert (failed["status"], failed["error"]["code"]) == ("failed", "summarizer_unavailable")
+        async with serving(world.roles.application(), port=away):
+            again = (await client.http.post("/v1/trajectories", **request)).json()
+        events = await client.events(failed["id"])
+    assert again["id"] == failed["id"]
+    assert again["status"] == ("completed" if policy == "resume" else "failed")
+    assert len(world.roles.bodies_of("planner")) == 2
+    assert len(again["steps"]) == 2
+    names = [event.event for event in events]
+    assert ("trajectory.resumed" in names, names.count("trajectory.finished")) == (policy == "resume", 1)
+
+
 async def waiting_for(client: Client, trajectory_id: str, role: str) -> dict[str, Any]:
     """The trajectory, once it waits for a role."""
     while True:

@@ -97,6 +97,7 @@ class World:
         async with assembled(self.settings(**changes)) as orchestrator:
             app = create_app(orchestrator)
             async with serving(app) as address, httpx.AsyncClient(base_url=address, timeout=30) as http:
+                await orchestrator.sources.tried()
                 yield Client(http, orchestrator, app)
 
 
