@@ -7,6 +7,7 @@ each owner and in all; the next bytes are read when there is room, or the reques
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import Counter
 from contextlib import suppress
@@ -67,7 +68,8 @@ class Body:
         self._receive = receive
         self._owner = ""
         self._received = self._counted = 0
-        self._patience_s = WAIT_S
+        # Not all at once: many refusals in one turn of the event loop would delay everybody.
+        self._patience_s = WAIT_S * random.uniform(0.5, 1)  # noqa: S311
 
     async def receive(self) -> Message:
         """The next message. Raises `HTTPException`, as FastAPI propagates no other exception while it reads a body."""
