@@ -7,6 +7,8 @@ each owner and in all; the next bytes are read when there is room, or the reques
 from __future__ import annotations
 
 import asyncio
+import random
+import time
 from collections import Counter
 from contextlib import suppress
 
@@ -30,15 +32,20 @@ class BodyMemory:
         self._taken: Counter[str] = Counter()
         self._released = asyncio.Event()
 
-    async def take(self, owner: str, count: int) -> None:
-        """Count bytes when there is room. Raises `HTTPException` 503 when there is none within `WAIT_S`."""
+    async def take(self, owner: str, count: int, *, patience_s: float) -> float:
+        """Count bytes when there is room; what is left of the patience.
+
+        Raises `HTTPException` 503 when there is no room in this time.
+        """
+        started = time.monotonic()
         with suppress(TimeoutError):
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(patience_s):
                 while not self._has_room(owner, count):
                     await self._released.wait()
         if not self._has_room(owner, count):
             raise HTTPException(503, "the bodies of other requests take the memory that is meant for them")
         self._taken[owner] += count
+        return patience_s - (time.monotonic() - started)
 
     def release(self, owner: str, count: int) -> None:
         """These bytes are not needed any more."""
@@ -61,6 +68,8 @@ class Body:
         self._receive = receive
         self._owner = ""
         self._received = self._counted = 0
+        # Not all at once: many refusals in one turn of the event loop would delay everybody.
+        self._patience_s = WAIT_S * random.uniform(0.5, 1)  # noqa: S311
 
     async def receive(self) -> Message:
         """The next message. Raises `HTTPException`, as FastAPI propagates no other exception while it reads a body."""
@@ -85,7 +94,7 @@ class Body:
             # The guard, which is called after this middleware, knows the owner.
             principal = self._scope["state"].get("principal")
             self._owner = principal.owner if principal is not None else ""
-            await self._memory.take(self._owner, more)
+            self._patience_s = await self._memory.take(self._owner, more, patience_s=self._patience_s)
         else:
             self._memory.release(self._owner, -more)
         self._counted += more

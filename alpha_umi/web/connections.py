@@ -111,6 +111,8 @@ class BoundedConnection(H11Protocol):
         self._admitted = False
         # Received while a request was being answered.
         self._ahead = b""
+        # The rest of a body that was answered before it came.
+        self._discarded = 0
         self._phase: tuple[object, ...] = ()
         self._seconds = 0
         self._unsent = (0, 0)
@@ -142,6 +144,12 @@ class BoundedConnection(H11Protocol):
             if self.conn.their_state is h11.DONE:
                 self._keep(data[start:])
                 return
+            if self.conn.our_state is h11.DONE:
+                self._discarded += SLICE
+                if self._discarded > MAX_AHEAD:
+                    # The client can read its answer; `check` closes the connection.
+                    self.flow.pause_reading()
+                    return
             self.conn.receive_data(data[start : start + SLICE])
             self.handle_events()
 
@@ -153,6 +161,7 @@ class BoundedConnection(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Go on with the next request."""
+        self._discarded = 0
         super().on_response_complete()
         if self._ahead and not self.transport.is_closing():
             ahead, self._ahead = self._ahead, b""
@@ -170,7 +179,7 @@ class BoundedConnection(H11Protocol):
         if phase != self._phase:
             self._phase, self._seconds = phase, 0
         # While the application does not take the body, the client is not at fault.
-        if not self.flow.read_paused:
+        if not self.flow.read_paused or self.conn.our_state is h11.DONE:
             self._seconds += 1
         if self.conn.their_state is h11.IDLE and self._seconds > HEAD_S:
             if not self.conn.trailing_data[0]:

@@ -115,6 +115,17 @@ async def test_half_a_request_ends(
         assert status_of(await connection.rest()) == status
 
 
+async def test_the_rest_of_a_refused_body_is_not_read(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "LINGER_S", 1)
+    async with raw_connection(address) as connection, asyncio.timeout(30):
+        await connection.send(b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n")
+        assert status_of(await connection.answer()) == 404
+        sent = 0
+        while await connection.send(b"x" * 2**16):
+            sent += 2**16
+        assert sent < 2**25, "all else is in buffers of the system"
+
+
 async def test_a_slow_head_and_a_slow_body_end_although_bytes_come(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

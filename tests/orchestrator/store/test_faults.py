@@ -103,6 +103,25 @@ async def test_a_lock_of_another_program_passes(store: EventStore, path: Path, j
         await works(store)
 
 
+async def test_the_check_notices_what_would_stop_a_write_and_writes_nothing(
+    store: EventStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {entry: entry.read_bytes() for entry in path.parent.iterdir() if not entry.name.endswith("-shm")}
+    await store.check_writable()
+    assert {entry: entry.read_bytes() for entry in files} == files
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="SQLITE_BUSY"):
+            await store.check_writable()
+    moved = path.rename(path.with_name("moved.db"))
+    with pytest.raises(StoreUnavailable, match="put it back"):
+        await store.check_writable()
+    moved.rename(path)
+    monkeypatch.setattr("orchestrator.store.sqlite.MIN_FREE_BYTES", 2**62)
+    with pytest.raises(StoreUnavailable, match="is full: free space on the disk"):
+        await store.check_writable()
+
+
 @pytest.mark.parametrize("journal", ["delete"], indirect=True)
 async def test_a_reader_that_holds_up_the_commit_leaves_nothing_half_written(store: EventStore, path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
