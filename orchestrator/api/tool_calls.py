@@ -39,8 +39,7 @@ _log = telemetry.logger(__name__)
 
 def create_router(orchestrator: Orchestrator) -> APIRouter:
     """Routes over one orchestrator."""
-    tried = Depends(orchestrator.sources.tried)
-    router = APIRouter(tags=["tools"], route_class=BoundedBodyRoute, dependencies=[tried])
+    router = APIRouter(tags=["tools"], route_class=BoundedBodyRoute, dependencies=[Depends(orchestrator.sources.tried)])
     registry, keyed = orchestrator.registry, _KeyedCalls()
 
     @router.get("/v1/tools/{name}", summary="One tool, with an example call and its request")

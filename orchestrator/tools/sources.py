@@ -232,5 +232,4 @@ async def _ready(entry: SourceEntry, provider: ToolProvider) -> SourceEntry:
     tools = [role_tool(name, tool) for name, tool in provider.tools.items()]
     # Thousands of tools take too long for the event loop.
     tokens = await asyncio.to_thread(estimated_tokens, tools)
-    light = entry.source.light()
-    return replace(entry, source=light, provider=provider, error=None, prompt_tokens=tokens)
+    return replace(entry, source=entry.source.light(), provider=provider, error=None, prompt_tokens=tokens)
