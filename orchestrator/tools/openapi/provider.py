@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from yarl import URL
 
+from alpha_umi.redaction import Redactor
 from orchestrator.tools.egress import Answer, Egress, OutboundRequest, same_origin
 from orchestrator.tools.errors import (
     ArgumentError,
@@ -28,7 +29,7 @@ from orchestrator.tools.openapi.operation import Operation
 from orchestrator.tools.openapi.parse import MAX_OPERATIONS, Selection, parse_document
 from orchestrator.tools.openapi.references import bundled
 from orchestrator.tools.openapi.request import build_request, check_arguments, with_defaults
-from orchestrator.tools.openapi.security import Credentials, place_credentials
+from orchestrator.tools.openapi.security import Credentials, place_credentials, secrets_of
 from orchestrator.tools.shorten import shorten_structure
 from orchestrator.tools.source import ToolSource
 
@@ -107,6 +108,7 @@ class OpenApiProvider:
     tools: Mapping[str, Tool]
     left_out: Sequence[LeftOut]
     _operations: Mapping[str, tuple[Operation, Credentials]] = field(repr=False)
+    _redactor: Redactor = field(repr=False)
     _egress: Egress = field(repr=False)
 
     def preview(self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str) -> RequestPreview:
@@ -117,10 +119,10 @@ class OpenApiProvider:
         places = {"header": credentials.headers, "query": credentials.query}
         return RequestPreview(
             request.method,
-            credentials.redact(request.url),
-            {name: credentials.redact(value) for name, value in request.headers.items()},
+            self._redactor.redact(request.url),
+            {name: self._redactor.redact(value) for name, value in request.headers.items()},
             tuple(f"{place} {name}" for place, names in places.items() for name in names),
-            None if request.content is None else credentials.redact(_shown(request.content)),
+            None if request.content is None else self._redactor.redact(_shown(request.content)),
         )
 
     async def call(
@@ -137,10 +139,10 @@ class OpenApiProvider:
         except EgressError as error:
             return failure(_explained(error, operation.tool.effect))
         if len(answer.body) < _LARGE_BYTES:
-            observed = observe(answer, operation, credentials)
+            observed = observe(answer, operation, self._redactor)
         else:
             # Other requests are served while a large answer is read.
-            observed = await asyncio.to_thread(observe, answer, operation, credentials)
+            observed = await asyncio.to_thread(observe, answer, operation, self._redactor)
         return replace(observed, status=answer.status)
 
     async def close(self) -> None:
@@ -162,6 +164,7 @@ async def load_openapi(source: OpenApiSource, egress: Egress) -> OpenApiProvider
         {name: operation.tool for name, (operation, _) in operations.items()},
         left_out,
         operations,
+        Redactor(secrets_of(source.headers, source.credentials)),
         egress,
     )
 
