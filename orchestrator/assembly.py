@@ -25,6 +25,7 @@ from orchestrator.runs.messages import ClientTurns
 from orchestrator.runs.offer import ToolOffers
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store import EventStore, open_store
+from orchestrator.tools.call_limits import CallLimits
 from orchestrator.tools.egress import Egress
 from orchestrator.tools.registry import ToolRegistry
 from orchestrator.tools.sources import ToolSources
@@ -103,7 +104,12 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
 
 
 def _egress(settings: OrchestratorSettings) -> Egress:
-    return Egress(allow_loopback=settings.allow_loopback_tools, private_hosts=settings.allowed_tool_hosts)
+    limits = CallLimits(
+        per_tool=settings.calls_per_tool, per_source=settings.calls_per_source, per_host=settings.calls_per_host
+    )
+    return Egress(
+        allow_loopback=settings.allow_loopback_tools, private_hosts=settings.allowed_tool_hosts, limits=limits
+    )
 
 
 def _driver_dependencies(

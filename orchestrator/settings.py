@@ -70,6 +70,9 @@ class OrchestratorSettings(BaseSettings):
     allowed_tool_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Hosts, comma separated, whose addresses may be private"
     )
+    calls_per_tool: Annotated[int, Field(ge=1)] = Field(default=64, description="Calls of one tool under way at a time")
+    calls_per_source: Annotated[int, Field(ge=1)] = Field(default=128, description="The same of all tools of a source")
+    calls_per_host: Annotated[int, Field(ge=1)] = Field(default=256, description="The same of all sources on one host")
     max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] = 8
     max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = Field(
         default=None,

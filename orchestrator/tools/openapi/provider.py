@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from yarl import URL
 
 from alpha_umi.redaction import Redactor
+from orchestrator.tools.call_limits import Caller
 from orchestrator.tools.egress import Answer, Egress, OutboundRequest, same_origin
 from orchestrator.tools.errors import (
     ArgumentError,
@@ -99,7 +100,7 @@ class OpenApiSource(ToolSource):
         return None if self.document is None else self.document.encode("utf-8", "replace")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OpenApiProvider:
     """The operations of one document. `source` holds the document as it was read."""
 
@@ -133,7 +134,7 @@ class OpenApiProvider:
         try:
             # The first call compiles the schema.
             request = await asyncio.to_thread(_request, operation, arguments, idempotency_key, credentials)
-            answer = await self._egress.send(request, timeout_s=timeout_s)
+            answer = await self._egress.send(request, timeout_s=timeout_s, caller=Caller(self, name))
         except ArgumentError as error:
             return failure(f"the tool was not called: {error}")
         except EgressError as error:
