@@ -59,6 +59,11 @@ class OrchestratorSettings(BaseSettings):
         default=(), description="The single model, for the strategy `single`; comma separated"
     )
     role_token: StrongSecret | None = Field(default=None, description="Bearer token of the role services")
+    secrets_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(),
+        description="Keys that encrypt credentials of stored tool sources, newest first, comma separated",
+    )
+    secrets_key_file: Path | None = Field(default=None, description="File of such keys, one a line")
     tool_sources: Path | None = Field(default=None, description="YAML or JSON file of tool sources")
     max_sources: Annotated[int, Field(ge=0)] = Field(
         default=100, description="Tool sources that an owner may register; shared ones do not count"
@@ -121,7 +126,7 @@ class OrchestratorSettings(BaseSettings):
     log_format: LogFormat = "json"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    @field_validator("api_keys", "allowed_tool_hosts", *_ADDRESSES, mode="before")
+    @field_validator("api_keys", "allowed_tool_hosts", "secrets_key", *_ADDRESSES, mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if not isinstance(value, str):
@@ -149,7 +154,7 @@ class OrchestratorSettings(BaseSettings):
             raise ValueError("there is no such folder; create it, writable for this service alone")
         return path
 
-    @field_validator("role_token", "api_keys_file", "max_tokens", "retention_export", mode="before")
+    @field_validator("role_token", "api_keys_file", "secrets_key_file", "max_tokens", "retention_export", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
         return None if value == "" else value

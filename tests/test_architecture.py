@@ -64,7 +64,8 @@ ALLOWED = {
     ),
     "evaluation": (
         "evaluation", "recordings", "alpha_umi.client", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.trajectory",
-        "alpha_umi.serving.engine", "alpha_umi.plain_text", "alpha_umi.atomic", "alpha_umi.quantities", "alpha_umi.redaction",
+        "alpha_umi.serving.engine", "alpha_umi.plain_text", "alpha_umi.atomic", "alpha_umi.quantities",
+        "alpha_umi.redaction",
     ),
     # The process supervisor; tool source files are checked by the orchestrator's parser.
     "cli.local": (

@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 LOOKUP_TIMEOUT_S: Final = 5.0
 # A name that could not be looked up fails at once for so long.
-FAILURE_KEPT_S: Final = 5.0
+FAILURE_TTL_S: Final = 5.0
 MAX_LOOKUPS: Final = 64
 
 _AddressInfos = list[tuple[Any, ...]]
@@ -114,7 +114,7 @@ class ThreadedLookups(AbstractResolver):
             self._failed.pop(name, None)
 
     def _remembered(self, name: _Name, error: OSError) -> OSError:
-        self._failed[name] = (error, time.monotonic() + FAILURE_KEPT_S)
+        self._failed[name] = (error, time.monotonic() + FAILURE_TTL_S)
         return error
 
     def _forget_old_failures(self) -> None:

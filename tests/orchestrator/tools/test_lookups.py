@@ -53,13 +53,13 @@ async def test_the_system_s_names() -> None:
     assert {each["host"] for each in await ThreadedLookups().resolve("localhost", 80)} <= {"127.0.0.1", "::1"}
 
 
-async def test_failures_are_kept_for_a_while(server: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failure_counts_for_a_while(server: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
     names = resolver(server)
     for _ in range(3):
         with pytest.raises(OSError, match="not known"):
             await names.resolve("no.example")
     assert server.lookups == {"no.example": 1}
-    monkeypatch.setattr(lookups, "FAILURE_KEPT_S", 0.0)
+    monkeypatch.setattr(lookups, "FAILURE_TTL_S", 0.0)
     names = resolver(server)
     for _ in range(3):
         with pytest.raises(OSError, match="not known"):
