@@ -17,6 +17,7 @@ from orchestrator.tools.errors import ConnectionFailed
 
 # Sockets of this process that tools may take.
 MAX_CALLS: Final = 512
+MAX_WAIT_S: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -30,28 +31,31 @@ class Caller:
 class CallLimits:
     """The places of all calls. Those who wait for a host, or for any place, get one by source in turn."""
 
-    def __init__(self, *, per_tool: int = 64, per_source: int = 128, per_host: int = 256) -> None:
+    def __init__(
+        self, *, per_tool: int = 64, per_source: int = 128, per_host: int = 256, max_wait_s: float = MAX_WAIT_S
+    ) -> None:
         self._per_tool = per_tool
         self._per_source = per_source
         self._per_host = per_host
+        self._max_wait_s = max_wait_s
         # Of what is called now.
         self._gates: dict[Hashable, Gate] = {}
 
     @asynccontextmanager
-    async def place(self, host: str, caller: Caller | None, *, wait_s: float) -> AsyncIterator[None]:
-        """Hold a place in the block. Raises `ConnectionFailed` if none was free within `wait_s` seconds."""
+    async def place(self, host: str, caller: Caller | None) -> AsyncIterator[None]:
+        """Hold a place in the block. Raises `ConnectionFailed` if none was free in time."""
         source = "" if caller is None else str(hash(caller.source))
         bounds: list[tuple[Hashable, int]] = [(("host", host), self._per_host), ("all", MAX_CALLS)]
         if caller is not None:
             bounds = [(caller, self._per_tool), (("source", caller.source), self._per_source), *bounds]
         async with AsyncExitStack() as places:
             try:
-                async with asyncio.timeout(wait_s):
+                async with asyncio.timeout(self._max_wait_s):
                     for key, capacity in bounds:
                         await places.enter_async_context(self._slot(key, capacity, source))
             except TimeoutError:
                 raise ConnectionFailed(
-                    f"it has as many calls under way as allowed, and none of them ended within {wait_s:g} s"
+                    f"it has as many calls under way as allowed, and none of them ended within {self._max_wait_s:g} s"
                 ) from None
             yield
 

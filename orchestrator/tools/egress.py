@@ -115,14 +115,14 @@ class Egress:
     ) -> Answer:
         """The answer to the request, whatever its status, within `timeout_s` seconds after it is sent.
 
-        It may wait as long for its place. Without a `caller` only the places of the host count. Raises
+        It waits for its place before. Without a `caller` only the places of the host count. Raises
         `RequestRefused`, `ConnectionFailed`, `ExchangeFailed` or `DeadlineExceeded`; their messages contain neither
         path and query of the URL nor headers.
         """
         outbound = check_request(request, timeout_s)
         _requested_host.set(outbound.url.host.lower())
         _requested_target.set(outbound.url.raw_path.decode("ascii"))
-        async with self._limits.place(outbound.url.netloc.decode(), caller, wait_s=timeout_s):
+        async with self._limits.place(outbound.url.netloc.decode(), caller):
             try:
                 async with asyncio.timeout(timeout_s):
                     return await self._exchange(outbound, max_body_bytes)

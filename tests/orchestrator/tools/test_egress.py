@@ -339,13 +339,13 @@ async def test_a_call_without_a_place_is_not_sent(raw_server: Any) -> None:
         await reader.read()
 
     base = await raw_server(handler)
-    async with Egress(allow_loopback=True, limits=CallLimits(per_tool=1)) as egress:
+    async with Egress(allow_loopback=True, limits=CallLimits(per_tool=1, max_wait_s=0.2)) as egress:
         caller = Caller("one", "hangs")
         stuck = asyncio.create_task(egress.send(get(base), timeout_s=30, caller=caller))
         while not calls:
             await asyncio.sleep(0.01)
         with pytest.raises(ConnectionFailed, match="under way"):
-            await egress.send(get(base), timeout_s=0.2, caller=caller)
+            await egress.send(get(base), timeout_s=30, caller=caller)
         assert calls == 1
         stuck.cancel()
         await asyncio.gather(stuck, return_exceptions=True)
