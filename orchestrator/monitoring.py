@@ -102,8 +102,11 @@ class StateCollector(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """The gauges with their current values."""
-        waiting = self._runs.waiting
-        yield _gauge("trajectories_running", "Trajectories that are being driven", self._runs.active_count - waiting)
+        waiting, queued = self._runs.waiting, self._runs.queued
+        running = self._runs.active_count - waiting - queued
+        yield _gauge("trajectories_running", "Trajectories that are being driven", running)
+        yield _gauge("trajectories_queued", "Trajectories that wait for their turn to be driven", queued)
+        yield _gauge("trajectories_capacity", "Trajectories that may be driven at a time", self._runs.capacity)
         yield _gauge("trajectories_waiting", "Trajectories that wait for a client's tool output", waiting)
         yield _gauge("stopping", "1 while the process shuts down and takes no new work", self._runs.stopping)
         yield _gauge("log_appends_blocked", "Appends that wait for the event log", self._log_writer.pending_appends)

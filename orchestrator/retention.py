@@ -16,6 +16,7 @@ from pathlib import Path
 from alpha_umi import telemetry
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.store import AuditEntry, EventStore, StoreError, TrajectoryRow
+from orchestrator.store.observed_time import ObservedTime
 
 # Of one transaction, so that other writes wait for a few milliseconds.
 BATCH = 50
@@ -43,8 +44,8 @@ class Selection:
 class Retention:
     """Deletes trajectories `after` they have ended, every minute; None: only on request.
 
-    `sets_in_use` are the digests of the tool sets that are in memory. `export` is the folder of exports. `now` must not
-    jump with the wall clock: a jump would delete what is young.
+    `sets_in_use` are the digests of the tool sets that are in memory. `export` is the folder of exports. `now` is
+    the wall clock. A jump of it deletes nothing: age is counted from the newest end in the log by the monotonic clock.
     """
 
     def __init__(
@@ -66,11 +67,16 @@ class Retention:
 
     async def run(self) -> None:
         """Delete what is old, for ever. Does nothing without a retention period."""
+        time = ObservedTime()
+        begun = False
         while self._after is not None:
             try:
-                while await self.prune(Selection(self._now() - self._after)):
+                if not begun:
+                    time.begin(min(self._now(), await self._store.newest_end() or self._now()))
+                    begun = True
+                while await self.prune(Selection(time.now() - self._after)):
                     pass
-                await self._store.forget_pruned(self._now() - max(self._after, MIN_REMEMBERED))
+                await self._store.forget_pruned(time.now() - max(self._after, MIN_REMEMBERED))
             except (StoreError, ExportFailed) as error:
                 _log.error("retention.failed", reason=str(error))
             await asyncio.sleep(EVERY_S)

@@ -173,11 +173,15 @@ class TrajectoryError(WireModel):
 
 
 class Trajectory(WireModel):
-    """A trajectory. `status`, `answer`, `error` and `finished_at` are those of the newest user turn."""
+    """A trajectory. `status`, `answer`, `error` and `finished_at` are those of the newest user turn.
+
+    `waiting_for` is the role that it waits for now, because the role's service is unavailable.
+    """
 
     id: str
     object: Literal["trajectory"] = "trajectory"
     status: Status
+    waiting_for: Role | None = None
     instruction: str
     tools: list[str]
     strategy: str

@@ -207,12 +207,16 @@ class LimitReached:
 
 @dataclass(frozen=True)
 class RoleFailed:
-    """A role call failed: the service is unavailable, too slow, or its response is invalid."""
+    """A role call failed: the service refused it, or its response is invalid.
+
+    `unavailable`: the role was away, and the time limit of the trajectory was reached while it waited.
+    """
 
     type: Literal["role.failed"] = field(default="role.failed", kw_only=True)
     role: Role
     reason: str
     latency_ms: int = 0
+    unavailable: bool = False
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,7 @@ def problem_response(request: Request, error: ServiceError) -> JSONResponse:
     state["problem"] = error.kind
     document = error.document(state.get("request_id"))
     headers = {} if row.retry_after_s is None else {"Retry-After": str(row.retry_after_s)}
+    headers.update(error.headers)
     if "request_id" in state:
         headers[REQUEST_ID] = state["request_id"]
     if error.kind == "unauthorized":

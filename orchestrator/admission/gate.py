@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from orchestrator.admission.departure_rate import DepartureRate, Measured
 from orchestrator.admission.fair_queue import FairQueue
 
 
 class Gate:
-    """At most `capacity` holders of a slot at a time; None is no bound."""
+    """At most `capacity` holders of a slot at a time; None is no bound. `clock` counts seconds."""
 
-    def __init__(self, capacity: int | None = None) -> None:
+    def __init__(self, capacity: int | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
         self._capacity = capacity
         self._queue: FairQueue[Place] = FairQueue()
         self._in_use = 0
+        self._rate = DepartureRate(clock=clock)
+        self._queued_since: float | None = None
 
     @property
     def capacity(self) -> int | None:
@@ -37,9 +42,27 @@ class Gate:
         """Places that wait for a slot."""
         return len(self._queue)
 
-    def waiting_of(self, owner: str) -> int:
-        """Places of an owner that wait for a slot."""
-        return self._queue.count(owner)
+    @property
+    def queued_for_s(self) -> float:
+        """Seconds since the queue was empty."""
+        return 0.0 if self._queued_since is None else self.clock() - self._queued_since
+
+    @property
+    def departures_per_s(self) -> float | None:
+        """Slots that are left a second while all are held; None where that was not measured."""
+        return self._rate.per_s
+
+    @property
+    def measured(self) -> Measured:
+        """Slots that were left while all were held, and the seconds in which they were."""
+        return self._rate.totals
+
+    def expected_wait_s(self, owner: str, *, background: bool) -> float | None:
+        """Seconds that a new place would wait, by the measured rate; None where no rate was measured."""
+        if not self._is_full():
+            return 0.0
+        rate = self._rate.per_s
+        return None if rate is None else (self._queue.before(owner, background=background) + 1) / rate
 
     def enter(self, owner: str, *, background: bool, first: bool = False) -> Place:
         """A place, which holds a slot at once or waits for one. `first`: before the owner's other places.
@@ -65,14 +88,23 @@ class Gate:
         """For `Place.leave`: free its slot, or forget it."""
         if place.holds_slot:
             self._in_use -= 1
-            self._grant()
+            self._rate.count()
         else:
             self._queue.discard(place)
+        self._grant()
 
     def _grant(self) -> None:
-        while self._queue and (self._capacity is None or self._in_use < self._capacity):
+        while self._queue and not self._is_full():
             self._in_use += 1
-            self._queue.pop().grant()
+            self._queue.pop().grant(self.clock())
+        self._rate.full(self._is_full())
+        if not self._queue:
+            self._queued_since = None
+        elif self._queued_since is None:
+            self._queued_since = self.clock()
+
+    def _is_full(self) -> bool:
+        return self._capacity is not None and self._in_use >= self._capacity
 
 
 class Place:
@@ -81,6 +113,8 @@ class Place:
     def __init__(self, gate: Gate) -> None:
         self._gate: Gate | None = gate
         self._granted = asyncio.Event()
+        # On the gate's clock.
+        self.granted_at: float | None = None
 
     @property
     def holds_slot(self) -> bool:
@@ -91,8 +125,9 @@ class Place:
         """Return once the slot is granted."""
         await self._granted.wait()
 
-    def grant(self) -> None:
+    def grant(self, at: float) -> None:
         """The gate gives the slot."""
+        self.granted_at = at
         self._granted.set()
 
     def leave(self) -> None:

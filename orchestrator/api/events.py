@@ -20,6 +20,8 @@ from alpha_umi.contract.stream_events import EVENT_NAMES
 from alpha_umi.web.documentation import event_stream as documented
 from alpha_umi.web.scopes import User
 from orchestrator.assembly import Orchestrator
+from orchestrator.runs.manager import Run
+from orchestrator.store import StoreDamaged
 from orchestrator.stream.follow import follow
 
 EventId = Annotated[int, Field(ge=0)]
@@ -54,6 +56,8 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         run = orchestrator.runs.find(trajectory_id, owner=user.owner)
         row = await orchestrator.store.get(trajectory_id, owner=user.owner)
         run = orchestrator.runs.find(trajectory_id, owner=user.owner) or run
+        if run is None and row.finished_at is None:
+            run = await _resumed(orchestrator, trajectory_id, user.owner)
         after = query.after if last_event_id is None else last_event_id
         if after > row.last_seq:
             detail = f"trajectory {trajectory_id} has no event {after}; its last one is {row.last_seq}"
@@ -67,6 +71,15 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         return event_stream(stream, open_streams=orchestrator.metrics.streams)
 
     return router
+
+
+async def _resumed(orchestrator: Orchestrator, trajectory_id: str, owner: str) -> Run | None:
+    """The run of a trajectory that is not recovered yet; None while the process stops, or for an unreadable log."""
+    if orchestrator.runs.stopping:
+        return None
+    with contextlib.suppress(StoreDamaged):
+        return await orchestrator.runs.attach(trajectory_id, owner=owner)
+    return None
 
 
 TRAJECTORY_STREAM = documented(*EVENT_NAMES)

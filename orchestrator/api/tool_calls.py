@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
 from alpha_umi import telemetry
@@ -38,7 +38,7 @@ _log = telemetry.logger(__name__)
 
 def create_router(orchestrator: Orchestrator) -> APIRouter:
     """Routes over one orchestrator."""
-    router = APIRouter(tags=["tools"])
+    router = APIRouter(tags=["tools"], dependencies=[Depends(orchestrator.sources.tried)])
     registry, keyed = orchestrator.registry, _KeyedCalls()
 
     @router.get("/v1/tools/{name}", summary="One tool, with an example call and its request")
@@ -61,6 +61,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             )
 
         async def carry_out() -> ToolCallResult:
+            orchestrator.admission.count_request(request.state.principal.owner)
             started = time.monotonic()
             with _unknown_is_not_found(name):
                 timeout_s = orchestrator.settings.tool_timeout_s

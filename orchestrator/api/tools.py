@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 
@@ -37,7 +37,7 @@ MAX_PROBLEMS = 20
 
 def create_router(orchestrator: Orchestrator) -> APIRouter:
     """Routes over one orchestrator."""
-    router = APIRouter(tags=["tools"], route_class=_LargeBodyRoute)
+    router = APIRouter(tags=["tools"], route_class=_LargeBodyRoute, dependencies=[Depends(orchestrator.sources.tried)])
     registry, sources = orchestrator.registry, orchestrator.sources
 
     @router.get("/v1/tools", summary="Tools on offer")
@@ -52,6 +52,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         "/v1/tool-sources", status_code=201, response_model=ToolSourceInfo, summary="Register a source; it is kept"
     )
     async def add_source(body: AnySource, user: ToolsUser) -> Response:
+        orchestrator.admission.count_request(user.owner)
         if body.shared:
             require_scope(user, "operate")
         act = audit_entry(user, "tool_source.registered", body.name, {"shared": body.shared})

@@ -54,6 +54,11 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 
         async def accept() -> AcceptedRequest:
             _require_strategy(orchestrator.settings, body)
+            with orchestrator.admission.accept(user.owner, background=body.background):
+                return await begin()
+
+        async def begin() -> AcceptedRequest:
+            await orchestrator.sources.tried()
             selection = await select_tools(orchestrator.registry.of(user.owner), body.tools, retrieve=body.retrieve)
             tools = await orchestrator.tool_sets.save(selection.registered)
             limits = orchestrator.settings.limits(body)
@@ -83,17 +88,21 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     async def list_all(user: User, query: Annotated[ListQuery, Query()]) -> TrajectoryList:
         page = await store.list(owner=user.owner, status=query.status, limit=query.limit, after=query.after)
         # One log at a time: logs may have long results.
-        return TrajectoryList(data=[await load_trajectory(store, row) for row in page.rows], has_more=page.has_more)
+        return TrajectoryList(
+            data=[await load_trajectory(store, row, runs.find(row.id, owner=user.owner)) for row in page.rows],
+            has_more=page.has_more,
+        )
 
     @router.get("/v1/trajectories/{trajectory_id}", summary="One trajectory")
     async def read(trajectory_id: str, user: User) -> Trajectory:
-        return await load_trajectory(store, await store.get(trajectory_id, owner=user.owner))
+        row = await store.get(trajectory_id, owner=user.owner)
+        return await load_trajectory(store, row, runs.find(trajectory_id, owner=user.owner))
 
     @router.post(
         "/v1/trajectories/{trajectory_id}/cancel", summary="Cancel a trajectory; requests in flight are aborted"
     )
     async def cancel(trajectory_id: str, user: User) -> Trajectory:
-        run = runs.find(trajectory_id, owner=user.owner)
+        run = None if runs.stopping else await runs.attach(trajectory_id, owner=user.owner)
         if run is not None:
             act = audit_entry(user, "trajectory.cancelled", trajectory_id)
             run.driver.cancel("cancelled by the client", audit=act)
@@ -149,9 +158,10 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
         identity = request_key(request, key, body)
 
         async def accept() -> AcceptedRequest:
-            return await client_turns.add_message(
-                trajectory_id, body.content, owner=user.owner, background=body.background, request=identity
-            )
+            with orchestrator.admission.accept(user.owner, background=body.background):
+                return await client_turns.add_message(
+                    trajectory_id, body.content, owner=user.owner, background=body.background, request=identity
+                )
 
         accepted = await keys.run_once(identity, accept)
         return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)

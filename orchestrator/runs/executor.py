@@ -42,7 +42,7 @@ from orchestrator.failpoints import Failpoints
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.roles.calls import RoleCalls
 from orchestrator.roles.errors import RoleError, RoleUnreadable
-from orchestrator.roles.request import OnDelta
+from orchestrator.roles.request import OnDelta, OnWait
 from orchestrator.runs.offer import ToolOffers
 from orchestrator.runs.role_calls import (
     CallStats,
@@ -53,7 +53,7 @@ from orchestrator.runs.role_calls import (
     step_call,
     summarize_call,
 )
-from orchestrator.store import SHARED
+from orchestrator.store import SHARED, TrajectoryRow
 from orchestrator.tools.errors import ToolGone
 from orchestrator.tools.model import EffectClass, Tool, ToolResult
 from orchestrator.tools.numbers import with_written_numbers
@@ -107,14 +107,23 @@ class EffectExecutor:
     call_id: Callable[[], str] = new_call_id
 
     async def perform(
-        self, trajectory_id: str, state: State, tools: ToolSet | None, effect: SendEffect, on_delta: OnDelta | None
+        self,
+        row: TrajectoryRow,
+        state: State,
+        tools: ToolSet | None,
+        effect: SendEffect,
+        on_delta: OnDelta | None,
+        on_wait: OnWait,
     ) -> Event:
-        """The outcome of the effect. `tools` as in `registered_tools`. Raises nothing but cancellation."""
+        """The outcome of the effect. `tools` as in `registered_tools`. Raises nothing but cancellation.
+
+        Waits without limit for a role that is unavailable.
+        """
         started = time.monotonic()
         try:
             if isinstance(effect, RunTool):
-                return await self._run_tool(trajectory_id, state, tools, effect)
-            event = await self._call_role(trajectory_id, state, tools, effect, on_delta)
+                return await self._run_tool(row.id, state, tools, effect)
+            event = await self._call_role(row, state, tools, effect, on_delta, on_wait)
             self._count_decision(event)
             return event
         except RoleError as error:
@@ -125,15 +134,16 @@ class EffectExecutor:
 
     async def _call_role(
         self,
-        trajectory_id: str,
+        row: TrajectoryRow,
         state: State,
         tools: ToolSet | None,
         effect: RoleEffect,
         on_delta: OnDelta | None,
+        on_wait: OnWait,
     ) -> Event:
         names = await self._tools_of_step(state, tools, effect)
         context = RoleCallContext(
-            trajectory_id,
+            row,
             state,
             tools=lambda: self._offered(state, tools, names),
             tools_offered=names,
@@ -143,21 +153,21 @@ class EffectExecutor:
         )
         match effect:
             case AskPlanner():
-                return await self._call(plan_call(context, effect), on_delta)
+                return await self._call(plan_call(context, effect), on_wait, on_delta)
             case AskCaller():
-                return await self._call(caller_call(context, effect))
+                return await self._call(caller_call(context, effect), on_wait)
             case AskSummarizer():
-                return await self._call(summarize_call(context, effect), on_delta)
+                return await self._call(summarize_call(context, effect), on_wait, on_delta)
             case AskBackbone():
-                return await self._call(step_call(context, effect), on_delta)
+                return await self._call(step_call(context, effect), on_wait, on_delta)
             case _ as never:
                 assert_never(never)
 
-    async def _call(self, spec: RoleCallSpec[Answer], on_delta: OnDelta | None = None) -> Event:
+    async def _call(self, spec: RoleCallSpec[Answer], on_wait: OnWait, on_delta: OnDelta | None = None) -> Event:
         role = spec.request.role
         started = time.monotonic()
         try:
-            answer = await self.calls.call(spec.request, on_delta)
+            answer = await self.calls.call(spec.request, on_delta, on_wait)
         except RoleUnreadable as error:
             self.metrics.count_tokens(role, error.usage)
             self.metrics.unfinished_calls.labels(role=role).inc(error.call_unfinished)

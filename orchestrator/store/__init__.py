@@ -38,6 +38,7 @@ from orchestrator.store.model import (
     StoredEvent,
     ToolSourceRow,
     TrajectoryRow,
+    UsedRate,
 )
 from orchestrator.store.sqlite import SqliteEventStore
 
@@ -65,6 +66,7 @@ __all__ = [
     "TrajectoryNotFound",
     "TrajectoryPruned",
     "TrajectoryRow",
+    "UsedRate",
     "open_store",
 ]
 

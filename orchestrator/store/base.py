@@ -17,7 +17,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError
 from sqlalchemy.sql import Executable
 
@@ -45,10 +45,14 @@ from orchestrator.store.model import (
     Rows,
     ToolSources,
     TrajectoryRow,
+    UsedRate,
+    UsedRates,
 )
+from orchestrator.store.observed_time import ObservedTime
 from orchestrator.store.retention import delete_trajectories, finished_before, forget_pruned
 from orchestrator.store.rows import (
     Row,
+    decode_time,
     encode_json,
     encode_time,
     event_rows,
@@ -61,7 +65,9 @@ from orchestrator.store.rows import (
     trajectory_row,
 )
 from orchestrator.store.tables import (
+    NEWEST_KEY,
     PRUNED,
+    RATES,
     TOOL_SETS,
     TOOL_SOURCES,
     TRAJECTORIES,
@@ -78,6 +84,7 @@ from orchestrator.store.writes import (
     write_logs,
     write_sources,
     write_tool_set,
+    write_used_rates,
 )
 
 Result = TypeVar("Result")
@@ -98,6 +105,7 @@ class EventStore(ABC):
         self._read_threads = ThreadPoolExecutor(READERS, thread_name_prefix="log-reader")
         self._log_writes = GroupCommit(self._commit_log_writes)
         self._source_writes = GroupCommit(self._commit_source_writes)
+        self.observed_time = ObservedTime()
         self._commits = 0
         self._closed = False
 
@@ -151,7 +159,9 @@ class EventStore(ABC):
         )
         row = trajectory_row(trajectory)
         rows = event_rows(trajectory_id, events, after=0, at=at)
-        await self._log_writes.submit(LogWrite(trajectory_id, 0, rows, trajectory=row, request=request, at=at))
+        await self._log_writes.submit(
+            LogWrite(trajectory_id, 0, rows, trajectory=row, request=request, at=self.observed_time.now())
+        )
         return read_trajectory(row)
 
     async def append(
@@ -176,7 +186,14 @@ class EventStore(ABC):
         finished = None if finished_at is None else encode_time(finished_at)
         await self._log_writes.submit(
             LogWrite(
-                trajectory_id, after, rows, status=status, finished_at=finished, request=request, audit=audit, at=at
+                trajectory_id,
+                after,
+                rows,
+                status=status,
+                finished_at=finished,
+                request=request,
+                audit=audit,
+                at=self.observed_time.now(),
             )
         )
         return [read_event(row) for row in rows]
@@ -221,9 +238,9 @@ class EventStore(ABC):
         """Ids of unfinished trajectories, oldest first: a restarted orchestrator continues them."""
         return [row["id"] for row in await self._read(UNFINISHED)]
 
-    async def find_idempotency_record(self, request: RequestKey, *, now: datetime) -> IdempotencyRecord | None:
+    async def find_idempotency_record(self, request: RequestKey) -> IdempotencyRecord | None:
         """The record of the request with this key in the 72 hours before `now`; its body may differ."""
-        rows = await self._read(idempotency_records([request], since=now - IDEMPOTENCY_RETENTION))
+        rows = await self._read(idempotency_records([request], since=self.observed_time.now() - IDEMPOTENCY_RETENTION))
         return read_request(rows[0]) if rows else None
 
     async def put_tool_source(
@@ -259,6 +276,15 @@ class EventStore(ABC):
         text: str = rows[0]["document"]
         return text
 
+    async def used_rates(self) -> UsedRates:
+        """What was stored last."""
+        rows = await self._read(select(RATES))
+        return [UsedRate(row["owner"], row["kind"], decode_time(row["until"])) for row in rows]
+
+    async def put_used_rates(self, used: Sequence[UsedRate]) -> None:
+        """Store what all owners have used, in place of what was stored before."""
+        await self._transact(partial(write_used_rates, used=used))
+
     async def check_writable(self) -> None:
         """Raises `StoreError` unless a write transaction can begin. It writes nothing."""
         await self._transact(lambda _: None)
@@ -269,6 +295,11 @@ class EventStore(ABC):
         """Trajectories that ended before a time, oldest end first; of all owners and statuses by default."""
         statement = finished_before(time, owner=owner, statuses=statuses, limit=limit)
         return [read_trajectory(row) for row in await self._read(statement)]
+
+    async def newest_end(self) -> datetime | None:
+        """When the last trajectory ended; None if none has."""
+        (row,) = await self._read(select(func.max(TRAJECTORIES.c.finished_at).label("at")))
+        return None if row["at"] is None else decode_time(row["at"])
 
     async def delete(
         self,
@@ -310,6 +341,8 @@ class EventStore(ABC):
         def bring_up_to_date(connection: Connection) -> None:
             migrate(connection)
             check_tables(connection)
+            if (newest_key := connection.execute(NEWEST_KEY).scalar()) is not None:
+                self.observed_time.begin(decode_time(newest_key))
 
         await self._transact(bring_up_to_date)
 

@@ -85,6 +85,13 @@ def create_tool_sets(connection: Connection) -> None:
     connection.exec_driver_sql("CREATE TABLE tool_sets (digest TEXT PRIMARY KEY NOT NULL, document TEXT NOT NULL)")
 
 
+def create_rates(connection: Connection) -> None:
+    """What owners have used of their rates, so that a restart gives nobody more."""
+    connection.exec_driver_sql(
+        "CREATE TABLE rates (owner TEXT NOT NULL, kind TEXT NOT NULL, until TEXT NOT NULL, PRIMARY KEY (owner, kind))"
+    )
+
+
 def add_owners(connection: Connection) -> None:
     """Owners of trajectories and idempotency keys, owners' tool sources, and the audit log.
 
@@ -155,6 +162,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     unify_events,
     create_tool_sets,
     add_owners,
+    create_rates,
     add_retention,
 )
 

@@ -80,6 +80,14 @@ class ToolSourceRow(NamedTuple):
     document: dict[str, Any]
 
 
+class UsedRate(NamedTuple):
+    """Until when the units of a kind that an owner used count, in UTC."""
+
+    owner: str
+    kind: str
+    until: datetime
+
+
 @dataclass(frozen=True)
 class AuditEntry:
     """An act of an API key for its owner: what was done to which object. `at` is UTC, `details` a JSON object."""
@@ -111,4 +119,5 @@ Log = list[StoredEvent]
 Ids = list[str]
 Rows = list[TrajectoryRow]
 ToolSources = list[ToolSourceRow]
+UsedRates = list[UsedRate]
 AuditLog = list[AuditRow]

@@ -124,6 +124,15 @@ TOOL_SETS = Table(
     Column("document", Text, nullable=False),
 )
 
+# The rates of owners: until when the units that they used count.
+RATES = Table(
+    "rates",
+    METADATA,
+    Column("owner", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("until", Text, nullable=False),
+)
+
 SCHEMA_VERSION = Table(
     "schema_version",
     METADATA,
@@ -179,6 +188,9 @@ def newest(*, owner: str, status: str | None, older_than: TrajectoryRow | None, 
     if older_than is not None:
         statement = statement.where(place < tuple_(encode_time(older_than.created_at), older_than.id))
     return statement
+
+
+NEWEST_KEY: Select[Any] = select(func.max(IDEMPOTENCY_KEYS.c.at))
 
 
 def idempotency_records(keys: Collection[RequestKey], *, since: datetime) -> Select[Any]:

@@ -21,14 +21,15 @@ from orchestrator.store.errors import (
     TrajectoryExists,
     TrajectoryNotFound,
 )
-from orchestrator.store.model import AuditEntry, RequestKey
-from orchestrator.store.rows import Row, audit_row, request_row
+from orchestrator.store.model import AuditEntry, RequestKey, UsedRate
+from orchestrator.store.rows import Row, audit_row, encode_time, request_row
 from orchestrator.store.tables import (
     AUDIT,
     ENDS_OF,
     EVENTS,
     IDEMPOTENCY_KEYS,
     MOVE_END,
+    RATES,
     TOOL_SETS,
     TOOL_SOURCES,
     TRAJECTORIES,
@@ -44,7 +45,7 @@ class LogWrite:
     """Events to append to one log. The first write of a log has the `trajectory` row to insert.
 
     `status` updates that row together with `finished_at`, which is None for a trajectory that continues. `request` is
-    the key of the request that caused the write, `audit` the act, `at` the time.
+    the key of the request that caused the write, `audit` the act, `at` the time by which keys expire (`observed_time`).
     """
 
     trajectory_id: str
@@ -177,6 +178,13 @@ def write_tool_set(connection: Connection, digest: str, document: str) -> None:
     """Insert a tool set unless it is there."""
     if connection.execute(select(TOOL_SETS.c.digest).where(TOOL_SETS.c.digest == digest)).first() is None:
         connection.execute(insert(TOOL_SETS).values(digest=digest, document=document))
+
+
+def write_used_rates(connection: Connection, used: Sequence[UsedRate]) -> None:
+    """Replace what is stored of all owners' rates."""
+    connection.execute(delete(RATES))
+    rows = [{"owner": each.owner, "kind": each.kind, "until": encode_time(each.until)} for each in used]
+    _execute_many(connection, insert(RATES), rows)
 
 
 def _recorded_keys(connection: Connection, writes: Sequence[LogWrite]) -> set[IdempotencyKey]:

@@ -7,6 +7,7 @@ prevent the start: it is listed with its error and retried.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
@@ -89,9 +90,11 @@ class ToolSources:
         self._removing = asyncio.Lock()
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
+        self._tried = asyncio.Event()
+        self._wait_until = 0.0
 
     async def start(self) -> None:
-        """Start loading all sources; returns when each was tried once, or after two seconds."""
+        """Start loading all sources in the background."""
         for row in await self._store.list_tool_sources():
             sealed = row.document.pop(SEALED, None)
             try:
@@ -102,13 +105,15 @@ class ToolSources:
             entry = SourceEntry(source, row.owner, "api", sealed)
             await self._renew(entry)
             self._entries.setdefault(entry.key, entry)
-        tried = asyncio.Event()
-        self._task = asyncio.create_task(self._register_all(tried), name="tool sources")
-        try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                await tried.wait()
-        except TimeoutError:
-            _log.warning("tool_source.slow", sources=[entry.source.name for entry in self._pending()])
+        self._wait_until = asyncio.get_running_loop().time() + START_TIMEOUT_S
+        self._task = asyncio.create_task(self._register_all(), name="tool sources")
+
+    async def tried(self) -> None:
+        """Return when each source was tried once, or two seconds after the start."""
+        if not self._tried.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self._wait_until):
+                    await self._tried.wait()
 
     async def aclose(self) -> None:
         """Stop retrying."""
@@ -216,15 +221,15 @@ class ToolSources:
     def _pending(self) -> list[SourceEntry]:
         return [entry for entry in self._entries.values() if entry.provider is None]
 
-    async def _register_all(self, tried: asyncio.Event) -> None:
+    async def _register_all(self) -> None:
         pause_s = FIRST_PAUSE_S
         while pending := self._pending():
             await asyncio.gather(*(self._register(entry) for entry in pending))
-            tried.set()
+            self._tried.set()
             if self._pending():
                 await asyncio.sleep(pause_s)
                 pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
-        tried.set()
+        self._tried.set()
 
     async def _register(self, entry: SourceEntry) -> None:
         try:

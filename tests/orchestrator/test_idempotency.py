@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
@@ -203,12 +204,13 @@ async def test_keys_of_different_api_keys_are_apart(world: World) -> None:
 
 async def test_keys_count_for_72_hours(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     first = (await post(client)).json()["id"]
-    runs, keys = client.orchestrator.runs, client.orchestrator.request_keys
-    later = timedelta(hours=71, minutes=59)
-    monkeypatch.setattr(keys, "_now", lambda: utc_now() + later)
-    monkeypatch.setattr(runs._dependencies.log_writer, "now", lambda: utc_now() + later)
+    runs, observed = client.orchestrator.runs, client.orchestrator.store.observed_time
+    monkeypatch.setattr(runs._dependencies.log_writer, "now", lambda: utc_now() + timedelta(days=30))
+    assert (await post(client)).json()["id"] == first, "the wall clock does not count"
+    hours = 71.9
+    monkeypatch.setattr(observed, "monotonic", lambda: time.monotonic() + hours * 3_600)
     assert (await post(client)).json()["id"] == first
-    later = timedelta(hours=72, minutes=1)
+    hours = 72.1
     assert (await post(client)).json()["id"] != first
     assert (await post(client, **BODY | {"max_steps": 2})).status_code == 422
 
