@@ -19,6 +19,7 @@ from orchestrator.assembly import assembled
 from orchestrator.settings import OrchestratorSettings, RenamedSetting, explain, require_current_names
 from orchestrator.store import StoreError
 from orchestrator.tools.errors import ToolSourceError
+from orchestrator.tools.vault import SecretsKeyUnusable
 
 EXIT_USAGE = 2
 # Threshold of generation 0: allocations minus deallocations between two collections. The default is 700.
@@ -39,7 +40,15 @@ def main() -> int:
         uvloop.run(_serve(settings, open_socket(settings.host, settings.port)))
     except ValidationError as error:
         return _refuse(explain(error))
-    except (KeyFileUnusable, OpenBindRefused, PortTaken, RenamedSetting, StoreError, ToolSourceError) as error:
+    except (
+        KeyFileUnusable,
+        OpenBindRefused,
+        PortTaken,
+        RenamedSetting,
+        SecretsKeyUnusable,
+        StoreError,
+        ToolSourceError,
+    ) as error:
         return _refuse(str(error))
     except OSError as error:
         return _refuse(f"cannot listen on {settings.host} port {settings.port}: {error.strerror}")

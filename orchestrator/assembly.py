@@ -33,11 +33,13 @@ from orchestrator.runs.views import TrajectoryViews
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store import EventStore, open_store
 from orchestrator.stream.slots import StreamSlots
+from orchestrator.tools.call_limits import CallLimits
 from orchestrator.tools.egress import Egress
 from orchestrator.tools.registry import ToolRegistry
 from orchestrator.tools.sources import ToolSources
 from orchestrator.tools.sources_file import load_sources_file
 from orchestrator.tools.tool_sets import ToolSets
+from orchestrator.tools.vault import Vault
 
 
 @dataclass(frozen=True)
@@ -65,16 +67,18 @@ class Orchestrator:
 async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrator]:
     """A running orchestrator; it loads its tool sources and resumes unfinished trajectories in the background.
 
-    Raises `StoreError` or `ToolSourceError` when the database or the file of tool sources cannot be used.
+    Raises `StoreError`, `ToolSourceError` or `SecretsKeyUnusable` when the database, the file of tool sources or the
+    keys of stored credentials cannot be used.
     """
     from_file = [] if settings.tool_sources is None else load_sources_file(settings.tool_sources)
+    vault = Vault([key.get_secret_value() for key in settings.secrets_key], settings.secrets_key_file)
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.database_url))
         egress = await stack.enter_async_context(_egress(settings))
         registry = ToolRegistry(egress)
         stack.push_async_callback(registry.aclose)
         limits = {"max_sources": settings.max_sources, "max_tools": settings.max_source_tools}
-        sources = ToolSources(registry, store, from_file=from_file, **limits)
+        sources = ToolSources(registry, store, from_file=from_file, vault=vault, **limits)
         stack.push_async_callback(sources.aclose)
         metrics = OrchestratorMetrics()
         roles = await stack.enter_async_context(role_replicas(settings.role_addresses(), settings.role_bearer, metrics))
@@ -130,7 +134,12 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
 
 
 def _egress(settings: OrchestratorSettings) -> Egress:
-    return Egress(allow_loopback=settings.allow_loopback_tools, private_hosts=settings.allowed_tool_hosts)
+    limits = CallLimits(
+        per_tool=settings.calls_per_tool, per_source=settings.calls_per_source, per_host=settings.calls_per_host
+    )
+    return Egress(
+        allow_loopback=settings.allow_loopback_tools, private_hosts=settings.allowed_tool_hosts, limits=limits
+    )
 
 
 def _driver_dependencies(

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, HttpUrl, ValidationError, field_validator
+from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from alpha_umi.contract.roles import ROLES
@@ -70,6 +70,11 @@ class OrchestratorSettings(BaseSettings):
         default=(), description="The single model, for the strategy `single`; comma separated"
     )
     role_token: StrongSecret | None = Field(default=None, description="Bearer token of the role services")
+    secrets_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(),
+        description="Keys that encrypt credentials of stored tool sources, newest first, comma separated",
+    )
+    secrets_key_file: Path | None = Field(default=None, description="File of such keys, one a line")
     tool_sources: Path | None = Field(default=None, description="YAML or JSON file of tool sources")
     max_sources: Annotated[int, Field(ge=0)] = Field(
         default=100, description="Tool sources that an owner may register; shared ones do not count"
@@ -81,6 +86,9 @@ class OrchestratorSettings(BaseSettings):
     allowed_tool_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Hosts, comma separated, whose addresses may be private"
     )
+    calls_per_tool: Annotated[int, Field(ge=1)] = Field(default=64, description="Calls of one tool under way at a time")
+    calls_per_source: Annotated[int, Field(ge=1)] = Field(default=128, description="The same of all tools of a source")
+    calls_per_host: Annotated[int, Field(ge=1)] = Field(default=256, description="The same of all sources on one host")
     max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] = 8
     max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = Field(
         default=None,
@@ -158,7 +166,7 @@ class OrchestratorSettings(BaseSettings):
     log_format: LogFormat = "json"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    @field_validator("api_keys", "allowed_tool_hosts", *_ADDRESSES, mode="before")
+    @field_validator("api_keys", "allowed_tool_hosts", "secrets_key", *_ADDRESSES, mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if not isinstance(value, str):
@@ -189,6 +197,7 @@ class OrchestratorSettings(BaseSettings):
     @field_validator(
         "role_token",
         "api_keys_file",
+        "secrets_key_file",
         "max_tokens",
         "max_running",
         "max_queued_per_owner",

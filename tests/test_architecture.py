@@ -27,6 +27,7 @@ PACKAGES = (
 # What each part may import of this project, itself included.
 ALLOWED = {
     "alpha_umi.atomic": ("alpha_umi.atomic",),
+    "alpha_umi.redaction": ("alpha_umi.redaction",),
     "alpha_umi.roles": ("alpha_umi.roles",),
     "alpha_umi.trajectory": ("alpha_umi.trajectory", "alpha_umi.roles"),
     "alpha_umi.telemetry": ("alpha_umi.telemetry",),
@@ -44,11 +45,11 @@ ALLOWED = {
     "services.shared": ("services.shared", "services.planner", "services.caller", "services.summarizer", "alpha_umi"),
     "orchestrator": (
         "orchestrator", "alpha_umi.trajectory", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.web",
-        "alpha_umi.telemetry", "alpha_umi.quantities",
+        "alpha_umi.telemetry", "alpha_umi.quantities", "alpha_umi.redaction",
     ),
     "examples": ("examples",),
     # Calls are made and told as the orchestrator does.
-    "examples.practice": ("examples", "orchestrator.tools"),
+    "examples.practice": ("examples", "orchestrator.tools", "alpha_umi.redaction"),
     "training": (
         "training", "recordings", "alpha_umi.atomic", "alpha_umi.roles", "alpha_umi.contract",
         "alpha_umi.serving.tokens", "alpha_umi.serving.manifest", "alpha_umi.serving.processor",
@@ -59,10 +60,12 @@ ALLOWED = {
     "recordings": ("recordings", "alpha_umi.roles", "alpha_umi.contract"),
     "evaluation.replay": (
         "evaluation", "recordings", "alpha_umi.client", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.web",
+        "alpha_umi.redaction",
     ),
     "evaluation": (
         "evaluation", "recordings", "alpha_umi.client", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.trajectory",
         "alpha_umi.serving.engine", "alpha_umi.plain_text", "alpha_umi.atomic", "alpha_umi.quantities",
+        "alpha_umi.redaction",
     ),
     # The process supervisor; tool source files are checked by the orchestrator's parser.
     "cli.local": (
@@ -85,7 +88,7 @@ ALLOWED = {
     "alpha_umi.plain_text": (),
     "alpha_umi.quantities": (),
 }  # fmt: skip
-STANDARD_LIBRARY_ONLY = ("alpha_umi.atomic", "alpha_umi.roles")
+STANDARD_LIBRARY_ONLY = ("alpha_umi.atomic", "alpha_umi.redaction", "alpha_umi.roles")
 ONLY_VLLM = "alpha_umi.serving.vllm_engine"
 # Reading runs and computing metrics needs no HTTP client, no server and no model.
 PURE = (

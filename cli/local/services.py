@@ -145,6 +145,7 @@ def _orchestrator(ports: Ports, state: StateFolder, token: str, tool_sources: Pa
         "ALPHA_UMI_PORT": str(ports.orchestrator),
         "ALPHA_UMI_DATABASE_URL": f"sqlite:///{state.database}",
         "ALPHA_UMI_ROLE_TOKEN": token,
+        "ALPHA_UMI_SECRETS_KEY_FILE": str(state.secrets_key),
         "ALPHA_UMI_ALLOW_LOOPBACK_TOOLS": "true",
         **roles,
         **sources,

@@ -79,6 +79,7 @@ class StateFolder:
         self.logs = path / "logs"
         self.database = path / "alpha_umi.db"
         self.tool_sources = path / "tool_sources.json"
+        self.secrets_key = path / "secrets_key"
         self._run_file = path / "run.json"
 
     def create(self) -> None:

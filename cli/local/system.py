@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import time
@@ -56,6 +57,7 @@ def system_plan(options: UpOptions, state: StateFolder, console: Console) -> Pla
     def prepare() -> Sequence[Service]:
         engines = options.script_engine or ensure_models(console, options.ports.of_roles(), options.models)
         sources = write_sources(state, options.tool_sources, options.ports)
+        ensure_secrets_key(state)
         return service_table(options.ports, engines, state=state, token=token, tool_sources=sources)
 
     return Plan(options.ports.specs(), prepare, role_token=token)
@@ -111,6 +113,12 @@ def check_sources(own: Path | None, ports: Ports) -> None:
             f"{own}: a source has the name {EXAMPLES!r} of the example tools",
             remedy="rename it, or add --no-example-tools",
         )
+
+
+def ensure_secrets_key(state: StateFolder) -> None:
+    """Write the key that encrypts the credentials of tools, unless there is one. Raises `StateUnusable`."""
+    if not state.secrets_key.exists():
+        state.write_private(state.secrets_key, base64.urlsafe_b64encode(secrets.token_bytes(TOKEN_BYTES)).decode())
 
 
 def write_sources(state: StateFolder, own: Path | None, ports: Ports) -> Path | None:

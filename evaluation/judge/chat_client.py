@@ -12,8 +12,8 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, Validat
 
 from alpha_umi.client.errors import Unavailable
 from alpha_umi.client.http import read_bounded
-from alpha_umi.client.redact import redact, redact_json
 from alpha_umi.client.retry import NO_RETRY, RETRYABLE_STATUS, Failure, RetryPolicy, retry, retry_after_of
+from alpha_umi.redaction import Redactor
 from evaluation.errors import EvaluationError
 
 # More tokens than any answer can have; larger counts are ignored.
@@ -232,8 +232,9 @@ class Judge:
         )
 
     def _unavailable(self, failure: Failure) -> Unavailable:
+        reason = Redactor.of_key(self._address.key).redact(failure.reason)
         return Unavailable(
-            f"the judge at {self._address.shown} is unavailable: {redact(failure.reason, self._address.key)}",
+            f"the judge at {self._address.shown} is unavailable: {reason}",
             remedy="start it, or name its address with --judge-url",
         )
 
@@ -254,6 +255,7 @@ def _reason(body: bytes, key: str) -> str:
         return "no reason is given"
     for name in ("error", "message", "detail"):
         value = value.get(name, value) if isinstance(value, dict) else value
-    reason = redact(value, key) if isinstance(value, str) else redact_json(json.dumps(value), key)
+    redactor = Redactor.of_key(key)
+    reason = redactor.redact(value) if isinstance(value, str) else redactor.redact_strings(json.dumps(value))
     # A lone surrogate cannot be written to a file.
     return reason.encode(errors="replace").decode()

@@ -29,10 +29,10 @@ from fastapi import FastAPI
 
 from alpha_umi.client.errors import Unavailable
 from alpha_umi.client.http import read_bounded
-from alpha_umi.client.redact import redact_json
 from alpha_umi.client.retry import RETRYABLE_STATUS, Failure, RetryPolicy, retry, retry_after_of
 from alpha_umi.contract.problems import TYPE_PREFIX
 from alpha_umi.contract.trajectories import Trajectory
+from alpha_umi.redaction import Redactor
 from evaluation.errors import EvaluationError
 from evaluation.replay.tool_server import Arguments, CallRefused, ToolAnswer, create_tool_server
 from recordings.formats.toolbench_queries import ToolBenchApi
@@ -173,7 +173,7 @@ class VirtualTools:
 
     def _without_key(self, error: str, response: Any) -> tuple[str, Any]:
         """Remove the key, which a server may echo."""
-        error, response = json.loads(redact_json(json.dumps([error, response]), self.server.key))
+        error, response = json.loads(Redactor.of_key(self.server.key).redact_strings(json.dumps([error, response])))
         return error, response
 
     def _unavailable(self, failure: Failure) -> Unavailable:

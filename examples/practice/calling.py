@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
+from alpha_umi.redaction import Redactor
 from examples.tool_api.app import create_app
 from orchestrator.tools.egress import Answer
 from orchestrator.tools.model import ToolResult
@@ -60,7 +61,7 @@ class ToolApi:
         got = self._client.request(request.method, path, headers=dict(request.headers), content=request.content)
         media_type, _, _ = got.headers["content-type"].partition(";")
         answer = Answer(got.status_code, media_type, got.charset_encoding, got.content, truncated=False)
-        return observe(answer, operation, _NO_CREDENTIALS)
+        return observe(answer, operation, Redactor())
 
 
 def _operations(document: Mapping[str, Any]) -> list[Operation]:

@@ -161,6 +161,8 @@ def _prepare_writer(connection: Any, _: object) -> None:
     connection.isolation_level = None  # the driver sends no BEGIN of its own
     _pragma(connection, "synchronous=EXTRA")
     _pragma(connection, "foreign_keys=ON")
+    # What was deleted or replaced, such as a credential in clear, does not stay in free pages.
+    _pragma(connection, "secure_delete=ON")
 
 
 def _prepare_reader(connection: Any, _: object) -> None:

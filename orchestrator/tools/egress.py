@@ -2,8 +2,8 @@
 
 It checks the address of each socket right before it connects (so that neither spellings of an address nor DNS rebinding
 matter), and scheme, user info, origin and base path as the transport will read them. It allows no redirects, proxies,
-cookies or compressed answers, and bounds headers, body and time. It leaves out who may call which tool, and what an
-answer means.
+cookies or compressed answers, and bounds headers, interim answers (such as `100 Continue`), body, time, and calls under
+way. It leaves out who may call which tool, and what an answer means.
 
 It uses httpx's types on aiohttp's transport, without httpx's client, which logs full URLs (they may hold an API key)
 and stores cookies. A request is sent at most once: aiohttp's retries of GET, PUT and DELETE are off, and connections
@@ -13,22 +13,26 @@ are not reused, because a stale one would fail a call.
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import ssl
 from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.parse import unquote
 
 import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
 from httpx_aiohttp import AiohttpTransport
 from yarl import URL
 
 from orchestrator.tools.addresses import may_connect
+from orchestrator.tools.call_limits import Caller, CallLimits
 from orchestrator.tools.errors import (
     ConnectionFailed,
     DeadlineExceeded,
@@ -36,11 +40,13 @@ from orchestrator.tools.errors import (
     ExchangeFailed,
     RequestRefused,
 )
+from orchestrator.tools.lookups import LookupTimedOut, ThreadedLookups
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_HEADER_LINE_BYTES: Final = 8 * 1024
 MAX_HEADERS: Final = 100
-MAX_CONNECTIONS: Final = 256
+MAX_HEAD_BYTES: Final = 256 * 1024
+MAX_INTERIM: Final = 16
 
 # The host of the request that a socket is opened for; aiohttp passes only the address to the socket factory.
 _requested_host: ContextVar[str] = ContextVar("requested_host", default="")
@@ -48,6 +54,7 @@ _requested_host: ContextVar[str] = ContextVar("requested_host", default="")
 _requested_target: ContextVar[str] = ContextVar("requested_target")
 CONNECT_TIMEOUT_S: Final = 10.0
 USER_AGENT: Final = "alpha-umi"
+_SWITCHING: Final = 101
 
 _AddressInfo = tuple[int, int, int, str, tuple[str | int, ...]]
 
@@ -78,7 +85,8 @@ class Egress:
     """The guarded HTTP client, one per process; close it at the end.
 
     `allow_loopback` permits addresses of this machine, `private_hosts` are names whose addresses may be private (such
-    as those of a container network). `resolver` and `tls` replace the system's name lookup and certificate authorities.
+    as those of a container network). `limits` bounds the calls under way. `resolver` and `tls` replace the name lookup
+    and the system's certificate authorities.
     """
 
     def __init__(
@@ -86,31 +94,42 @@ class Egress:
         *,
         allow_loopback: bool = False,
         private_hosts: Collection[str] = (),
+        limits: CallLimits | None = None,
         resolver: AbstractResolver | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.allow_loopback = allow_loopback
         self._private_hosts = frozenset(host.lower() for host in private_hosts)
+        self._limits = limits or CallLimits()
         self._resolver = resolver
         self._tls = tls or httpx.create_ssl_context()
         self._transport = AiohttpTransport(verify=self._tls, trust_env=False, client=self._session)
 
-    async def send(self, request: OutboundRequest, *, timeout_s: float, max_body_bytes: int = MAX_BODY_BYTES) -> Answer:
-        """The answer to the request, whatever its status, within `timeout_s` seconds in all.
+    async def send(
+        self,
+        request: OutboundRequest,
+        *,
+        timeout_s: float,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        caller: Caller | None = None,
+    ) -> Answer:
+        """The answer to the request, whatever its status, within `timeout_s` seconds after it is sent.
 
-        Raises `RequestRefused`, `ConnectionFailed`, `ExchangeFailed` or `DeadlineExceeded`; their messages contain
-        neither path and query of the URL nor headers.
+        It waits for its place before. Without a `caller` only the places of the host count. Raises
+        `RequestRefused`, `ConnectionFailed`, `ExchangeFailed` or `DeadlineExceeded`; their messages contain neither
+        path and query of the URL nor headers.
         """
         outbound = check_request(request, timeout_s)
         _requested_host.set(outbound.url.host.lower())
         _requested_target.set(outbound.url.raw_path.decode("ascii"))
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self._exchange(outbound, max_body_bytes)
-        except TimeoutError:
-            raise DeadlineExceeded(f"no complete answer came within {timeout_s:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
-            raise _translated(error) from None
+        async with self._limits.place(outbound.url.netloc.decode(), caller):
+            try:
+                async with asyncio.timeout(timeout_s):
+                    return await self._exchange(outbound, max_body_bytes)
+            except TimeoutError:
+                raise DeadlineExceeded(f"no complete answer came within {timeout_s:g} s") from None
+            except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
+                raise _translated(error) from None
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -126,12 +145,15 @@ class Egress:
 
     def _session(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
-            limit=MAX_CONNECTIONS,
+            limit=0,
             ssl=self._tls,
             force_close=True,
-            resolver=_GuardedResolver(self._resolver or aiohttp.ThreadedResolver(), self._may_connect),
+            resolver=_GuardedResolver(self._resolver or ThreadedLookups(), self._may_connect),
             socket_factory=self._open_socket,
         )
+        # aiohttp has no public way to bound what comes before an answer.
+        make_protocol = functools.partial(_BoundedHead, loop=asyncio.get_running_loop())
+        connector._factory = make_protocol  # type: ignore[assignment]
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -187,6 +209,35 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise aiohttp.ClientPayloadError("the connection broke") from error
+
+
+class _BoundedHead(ResponseHandler):
+    """Ends a connection on which too much comes before the answer proper; aiohttp would read and keep all of it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._head_bytes = 0
+        self._interim = 0
+        self._answered = False
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came. A head may end within it, so that somewhat more is read than is allowed."""
+        super().data_received(data)
+        if not self._answered:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES or self._interim > MAX_INTERIM:
+                self.set_exception(HttpProcessingError(message="too much before the answer"))
+                if self.transport is not None:
+                    self.transport.abort()
+
+    def feed_data(self, data: Any, size: int = 0) -> None:
+        """Take over the answer proper. Interim answers are dropped, and so is what follows the answer."""
+        interim = 100 <= data[0].code < 200 and data[0].code != _SWITCHING
+        if interim:
+            self._interim += 1
+        elif not self._answered:
+            self._answered = True
+            super().feed_data(data, size)
 
 
 class _AddressForbidden(OSError):
@@ -248,6 +299,8 @@ def check_request(request: OutboundRequest, timeout_s: float) -> httpx.Request:
     headers = {"user-agent": USER_AGENT, "accept": "application/json"} | {
         name.lower(): value for name, value in request.headers.items()
     }
+    if "expect" in headers:
+        raise RequestRefused("a header asks for an interim answer (Expect), which is not waited for")
     if any(not value.isprintable() for value in headers.values()):
         raise RequestRefused("a header holds a line end or another control character")
     try:
@@ -291,6 +344,8 @@ def _translated(error: Exception) -> EgressError:
     match cause:
         case aiohttp.ClientConnectorError(os_error=_AddressForbidden()):
             return RequestRefused("the host does not lie on the public internet")
+        case aiohttp.ClientConnectorDNSError(os_error=LookupTimedOut()):
+            return ConnectionFailed("the host's name cannot be resolved: no name server answered in time")
         case aiohttp.ClientConnectorDNSError():
             return ConnectionFailed("the host's name cannot be resolved")
         case aiohttp.ClientSSLError() | aiohttp.ClientConnectorCertificateError():

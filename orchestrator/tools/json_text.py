@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -45,16 +44,16 @@ def size_of(value: Value) -> int:
     return len(value.encode()) if isinstance(value, str) else value.size
 
 
-def compact_json(text: str, *, redact: Callable[[str], str] = str) -> str | None:
+def compact_json(text: str) -> str | None:
     """Valid JSON without white space between its tokens; None for anything else.
 
-    Strings are written with the fewest escapes, after `redact`; one with half of a surrogate pair stays as it is.
+    Strings are written with the fewest escapes; one with half of a surrogate pair stays as it is.
     Accepts NaN, Infinity and line breaks in strings, which Python's and other writers produce.
     """
-    return "".join(_plain(lexeme, redact) for lexeme in _LEXEME.findall(text)) if _is_json(text) else None
+    return "".join(map(_plain, _LEXEME.findall(text))) if _is_json(text) else None
 
 
-def closed_json(text: str, *, redact: Callable[[str], str] = str) -> str | None:
+def closed_json(text: str) -> str | None:
     """Compact JSON of a list or object that ends too early, up to its last complete value; None for anything else.
 
     Each list and object that is still open there ends with the mark `NOT_READ`, an object with a member of that name.
@@ -77,7 +76,7 @@ def closed_json(text: str, *, redact: Callable[[str], str] = str) -> str | None:
     ends = [f'"{NOT_READ}"{":null" if bracket == "}" else ""}{bracket}' for bracket in closing_there]
     if ends and lexemes[place - 1] not in "[{":
         ends.insert(0, "")
-    return compact_json("".join(lexemes[:place]) + ",".join(ends), redact=redact)
+    return compact_json("".join(lexemes[:place]) + ",".join(ends))
 
 
 def read_tree(compact: str) -> Value:
@@ -135,10 +134,10 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _plain(lexeme: str, redact: Callable[[str], str]) -> str:
+def _plain(lexeme: str) -> str:
     if not lexeme.startswith('"') or ("\\" not in lexeme and lexeme.isprintable()):
         return lexeme
-    plain = json.dumps(redact(json.loads(lexeme, strict=False)), ensure_ascii=False)
+    plain = json.dumps(json.loads(lexeme, strict=False), ensure_ascii=False)
     try:
         plain.encode()
     except UnicodeEncodeError:

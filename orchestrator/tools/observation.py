@@ -15,11 +15,11 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from alpha_umi.redaction import Redactor
 from orchestrator.tools.egress import Answer
 from orchestrator.tools.json_text import NOT_READ, closed_json, compact_json
 from orchestrator.tools.model import ToolResult
 from orchestrator.tools.openapi.operation import Operation
-from orchestrator.tools.openapi.security import Credentials
 from orchestrator.tools.shorten import storable
 
 # Codecs whose time is proportional to the text.
@@ -38,23 +38,32 @@ _HTML_PAGE: Final = re.compile(r"\s*<(!doctype html|html)\b", re.IGNORECASE)
 _CONTROL: Final = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
-def observe(answer: Answer, operation: Operation, credentials: Credentials) -> ToolResult:
-    """The observation of an answer, without the operation's secrets.
+def observe(answer: Answer, operation: Operation, redactor: Redactor) -> ToolResult:
+    """The observation of an answer, without the secrets of its source.
 
     `truncated`: the answer was longer, which a mark at the end says.
     """
-    text = _text(answer)
+    clear = _text(answer)
+    text = None if clear is None else _redacted(clear, redactor, truncated=answer.truncated)
     read = closed_json if answer.truncated else compact_json
-    compact = None if text is None else read(text, redact=credentials.redact)
-    shown = storable(credentials.redact((text if compact is None else compact) or "").strip())
+    compact = None if text is None else read(text)
+    shown = storable(((text if compact is None else compact) or "").strip())
     if answer.truncated and compact is None and shown:
         shown += f"\n{NOT_READ}"
     if text is None:
         shown = f"({answer.media_type or 'content of no type'}, {len(answer.body):,} bytes, not shown)"
-    problem = _problem(answer, operation, None if compact is not None else text)
+    # Without a number that was a secret, JSON is none.
+    is_json = compact is not None or (clear is not None and clear != text and read(clear) is not None)
+    problem = _problem(answer, operation, None if is_json else text)
     if problem is not None:
         return ToolResult(f"{problem}: {shown}" if shown else f"{problem}.", is_error=True, truncated=answer.truncated)
     return ToolResult(shown or f"(HTTP {answer.status}, no content)", is_error=False, truncated=answer.truncated)
+
+
+def _redacted(text: str, redactor: Redactor, *, truncated: bool) -> str:
+    text = redactor.redact(text)
+    # The end may be the beginning of a secret.
+    return text[: -redactor.longest] if truncated and redactor.longest else text
 
 
 def failure(reason: str) -> ToolResult:

@@ -50,11 +50,18 @@ class ToolSource(BaseModel):
     def record(self) -> dict[str, Any]:
         """A plain dict that `kinds.parse_source` reads back. It holds the secrets in clear: for the store alone."""
         revealed = {
-            name: {key: item.get_secret_value() for key, item in value.items()}
-            for name, value in self
-            if isinstance(value, dict) and all(isinstance(item, SecretStr) for item in value.values())
+            field: {name: value.get_secret_value() for name, value in values.items()}
+            for field, values in self.secrets().items()
         }
         return self.model_dump(mode="json") | revealed
+
+    def secrets(self) -> dict[str, dict[str, SecretStr]]:
+        """The fields that hold secrets, each with at least one."""
+        return {
+            field: values
+            for field, values in self
+            if isinstance(values, dict) and values and all(isinstance(value, SecretStr) for value in values.values())
+        }
 
 
 class ToolProvider(Protocol):

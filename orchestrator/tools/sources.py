@@ -23,6 +23,7 @@ from orchestrator.tools.kinds import parse_source
 from orchestrator.tools.registry import SourceKey, ToolRegistry
 from orchestrator.tools.source import ToolProvider, ToolSource
 from orchestrator.tools.tool_sets import role_tool
+from orchestrator.tools.vault import SEALED, Vault, with_secrets_of
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
@@ -36,12 +37,14 @@ _log = telemetry.logger(__name__)
 class SourceEntry:
     """A source, its owner and origin, and its provider or the error of the last attempt to load it.
 
-    `prompt_tokens` is an estimate of the tokens that all its tools take in a prompt.
+    `sealed` are the encrypted credentials of a stored source (see `vault`). `prompt_tokens` is an estimate of the
+    tokens that all its tools take in a prompt.
     """
 
     source: ToolSource
     owner: str
     origin: Origin
+    sealed: str | None = None
     provider: ToolProvider | None = None
     error: str | None = None
     prompt_tokens: int = 0
@@ -71,11 +74,13 @@ class ToolSources:
         store: EventStore,
         *,
         from_file: Sequence[ToolSource] = (),
+        vault: Vault,
         max_sources: int,
         max_tools: int,
     ) -> None:
         self._registry = registry
         self._store = store
+        self._vault = vault
         self._max_sources = max_sources
         self._max_tools = max_tools
         entries = [SourceEntry(source, SHARED, "file") for source in from_file]
@@ -91,12 +96,14 @@ class ToolSources:
     async def start(self) -> None:
         """Start loading all sources in the background."""
         for row in await self._store.list_tool_sources():
+            sealed = row.document.pop(SEALED, None)
             try:
                 source = parse_source(row.document)
             except ValidationError:
                 _log.error("tool_source.unreadable", source=row.name)
                 continue
-            entry = SourceEntry(source, row.owner, "api")
+            entry = SourceEntry(source, row.owner, "api", sealed)
+            await self._renew(entry)
             self._entries.setdefault(entry.key, entry)
         self._wait_until = asyncio.get_running_loop().time() + START_TIMEOUT_S
         self._task = asyncio.create_task(self._register_all(), name="tool sources")
@@ -136,12 +143,15 @@ class ToolSources:
         """
         key = SourceKey(SHARED if source.shared else audit.owner, source.name)
         self._refuse(key, audit.owner)
+        self._vault.check(source)
         self._adding.add(key)
         try:
             entry = SourceEntry(source, key.owner, "api")
             provider = await self._load(entry, max_tools=None if source.shared else self._max_tools)
             try:
-                await self._store.put_tool_source(*key, provider.source.record(), audit=audit)
+                # With references and not with what they stand for.
+                record = self._vault.record(with_secrets_of(provider.source, source), key.owner)
+                await self._store.put_tool_source(*key, record, audit=audit)
             except StoreError:
                 await self._registry.remove_source(key.name, owner=key.owner)
                 raise
@@ -190,12 +200,23 @@ class ToolSources:
             )
 
     async def _load(self, entry: SourceEntry, *, max_tools: int | None = None) -> ToolProvider:
-        provider = await self._registry.add_source(entry.source, owner=entry.owner, max_tools=max_tools)
+        source = self._vault.opened(entry.source, entry.owner, entry.sealed)
+        if entry.origin == "api" and entry.owner == SHARED:
+            source = self._vault.expanded(source)
+        provider = await self._registry.add_source(source, owner=entry.owner, max_tools=max_tools)
         name, left_out = entry.source.name, provider.left_out
         _log.info("tool_source.registered", source=name, tools=len(provider.tools), left_out=len(left_out))
         for each in left_out:
             _log.warning("tool_source.left_out", source=name, **asdict(each))
         return provider
+
+    async def _renew(self, entry: SourceEntry) -> None:
+        """Encrypt the credentials of a stored source with the newest key."""
+        if self._vault.is_clear(entry.source):
+            _log.warning("tool_source.credentials_in_clear", source=entry.source.name, remedy="set a secrets key")
+        if (record := self._vault.renewed(entry.source, entry.owner, entry.sealed)) is not None:
+            await self._store.put_tool_source(*entry.key, record)
+            _log.info("tool_source.credentials_encrypted", source=entry.source.name)
 
     def _pending(self) -> list[SourceEntry]:
         return [entry for entry in self._entries.values() if entry.provider is None]

@@ -1,7 +1,7 @@
 """The operator's file of tool sources.
 
-`${NAME}` is expanded from the environment in the `headers` and `credentials` of this file only. A source that came over
-the API is never expanded: it could send any variable of this process to a server of its choice.
+`${NAME}` is expanded from the environment in the `headers` and `credentials` of this file. A source that came over the
+API could send any variable of this process to a server of its choice; see `vault` for what it may refer to.
 """
 
 from __future__ import annotations
@@ -81,13 +81,19 @@ def _expanded(secrets: Any, field: str, environ: Mapping[str, str]) -> Any:
     if not isinstance(secrets, dict):
         return secrets
     return {
-        name: _with_variables(value, f"{field}.{name}", environ) if isinstance(value, str) else value
+        name: with_variables(value, f"{field}.{name}", environ) if isinstance(value, str) else value
         for name, value in secrets.items()
     }
 
 
-def _with_variables(text: str, field: str, environ: Mapping[str, str]) -> str:
-    for name in _VARIABLE.findall(text):
+def variables_of(text: str) -> list[str]:
+    """The names of the variables that a text refers to."""
+    return _VARIABLE.findall(text)
+
+
+def with_variables(text: str, field: str, environ: Mapping[str, str]) -> str:
+    """The text with the values of its variables. Raises `ToolSourceError` for one that is not set."""
+    for name in variables_of(text):
         if name not in environ:
             raise ToolSourceError(f"the variable {name} is not set", field=field, remedy="set it in the environment")
     return _VARIABLE.sub(lambda match: environ[match[1]], text)

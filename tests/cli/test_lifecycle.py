@@ -18,6 +18,8 @@ import pytest
 from cli.commands.lifecycle import UNTUNED_INSTRUCTION
 from cli.local.services import ROLES, ModelFolders, Ports, Script, service_table
 from cli.local.state import RunRecord, StateFolder
+from cli.local.system import ensure_secrets_key
+from orchestrator.tools.vault import Vault
 
 Invoke = Callable[..., Any]
 Gone = Callable[[int], bool]
@@ -167,6 +169,18 @@ def test_services_have_the_settings_that_they_need(state: StateFolder, tmp_path:
     assert orchestrator.environment["ALPHA_UMI_DATABASE_URL"] == f"sqlite:///{state.database}"
     assert orchestrator.environment["ALPHA_UMI_PLANNER_URL"] == "http://127.0.0.1:8001"
     assert "secret" not in repr(table)
+
+
+def test_the_key_of_credentials_is_made_once(state: StateFolder) -> None:
+    state.create()
+    ensure_secrets_key(state)
+    key = state.secrets_key.read_text()
+    assert state.secrets_key.stat().st_mode & 0o077 == 0
+    ensure_secrets_key(state)
+    assert state.secrets_key.read_text() == key
+    Vault(file=state.secrets_key)
+    (*_, orchestrator) = service_table(Ports(), Script(), state=state, token="secret", tool_sources=None)
+    assert orchestrator.environment["ALPHA_UMI_SECRETS_KEY_FILE"] == str(state.secrets_key)
 
 
 def test_the_single_model_is_started_on_request(state: StateFolder, tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ ROLE_VARIABLES = {f"{ROLE_PREFIX}{name.upper()}" for name in RoleSettings.model_
 LEFT_OUT = {
     "ALPHA_UMI_ALLOW_LOOPBACK_TOOLS": "a container has nothing on its loopback but the orchestrator itself",
     "ALPHA_UMI_FAILPOINT": "for crash tests",
+    "ALPHA_UMI_SECRETS_KEY_FILE": "the key comes from .env, as the other secrets",
     "ALPHA_UMI_ROLE_ENGINE": "each image holds its engine",
     **dict.fromkeys(
         [f"ALPHA_UMI_ROLE_REMOTE_{name}" for name in ("URL", "MODEL", "KEY", "EXTENSIONS")],

@@ -1,7 +1,6 @@
 """Secrets do not leak: real processes at DEBUG get valid and invalid requests, and all of their output is searched.
 
-Not covered by design: the response to a registration (the sender knows the secret), and the database row of a tool
-source from the API, with its credentials, in a file that only its owner can read.
+Not covered by design: the response to a registration (the sender knows the secret).
 """
 
 from __future__ import annotations
@@ -49,6 +48,7 @@ CANARIES = {
     "tool password": "canary-tool-password-78cd",
     "tool cookie": "canary-tool-cookie-90ef",
     "API source": "canary-api-source-13ab",
+    "secrets key": base64.urlsafe_b64encode(b"canary-secrets-key-of-32-bytes-1").decode(),
 }
 BASIC = f"agent:{CANARIES['tool password']}"
 
@@ -150,6 +150,7 @@ def deployed(folder: Path, tools: str) -> Iterator[Deployment]:
     own = {
         "ALPHA_UMI_PORT": str(ports["orchestrator"]),
         "ALPHA_UMI_DATABASE_URL": f"sqlite:///{folder}/log.db",
+        "ALPHA_UMI_SECRETS_KEY": CANARIES["secrets key"],
         "ALPHA_UMI_API_KEYS": CANARIES["plain API key"],
         "ALPHA_UMI_API_KEYS_FILE": str(folder / "keys"),
         "ALPHA_UMI_ROLE_TOKEN": CANARIES["role token"],
@@ -324,8 +325,7 @@ async def test_no_secret_is_written_anywhere(tmp_path: Path, serve: Serve) -> No
     texts = {**deployment.heard, **logs}
     assert leaks(texts, secrets) == []
     database = {name: content for name, content in contents(tmp_path).items() if name.startswith("log.db")}
-    others = {name: secret for name, secret in secrets.items() if name != "API source"}
-    assert leaks(database, others) == []
+    assert leaks(database, secrets) == []
     assert (tmp_path / "log.db").stat().st_mode & 0o077 == 0
 
 

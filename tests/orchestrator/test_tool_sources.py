@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 from support.openapi_documents import OK, openapi_document
-from support.orchestrator_world import surroundings
+from support.orchestrator_world import SECRETS_KEY, Client, surroundings
+
+from orchestrator.store import SHARED, open_store
+from orchestrator.tools.sources import SourceEntry
 
 BAD = {"get": {"operationId": "bad", "x-effect": "none", "tags": ["pets"], "responses": OK}}
 GOOD = {"get": {"operationId": "good", "tags": ["pets"], "responses": OK}}
@@ -32,7 +35,7 @@ async def test_what_is_left_out_is_answered_listed_and_logged(tmp_path: Path) ->
             assert left_out == {
                 "name": "bad", "operation": "GET /bad", "field": "#/paths/~1bad/get/x-effect", "reason": reason,
             }  # fmt: skip
-            registered, logged = (entry for entry in logs if entry["event"].startswith("tool_source."))
+            registered, logged = (entry for entry in logs if entry.get("source") == "pets")
             assert (registered["tools"], registered["left_out"]) == (1, 1)
             assert logged == {"event": "tool_source.left_out", "log_level": "warning", "source": "pets"} | left_out
         async with world.orchestrator() as client:
@@ -81,3 +84,73 @@ async def test_a_thousand_operations_are_registered_while_others_are_served(tmp_
         # Loose, as other tests run at the same time: 3 s and 0.1 s are what is promised on two free cores.
         assert time.monotonic() - started < 15
         assert longest < 1
+
+
+SECRET = "canary-source-7d31c0de"
+OTHER_KEY = "B" * 43 + "="
+
+
+def with_secret(secret: str = SECRET, **more: Any) -> dict[str, Any]:
+    spec = openapi_document({"/echo": {"get": {"operationId": "echo", "responses": OK}}})
+    return {"name": "s", "document": spec, "base_url": "http://127.0.0.1:9", "headers": {"X-Key": secret}} | more
+
+
+def contents(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.glob("log.db*"))
+
+
+async def source_of(client: Client, *, owner: str = SHARED) -> SourceEntry:
+    """The source `s`, once its loading was tried."""
+    while (entry := client.orchestrator.sources.find("s", owner=owner)).status == "pending":
+        await asyncio.sleep(0.01)
+    return entry
+
+
+async def test_stored_credentials_are_encrypted_and_follow_the_keys(tmp_path: Path) -> None:
+    async with surroundings(tmp_path) as world:
+        async with world.orchestrator() as client:
+            assert (await client.http.post("/v1/tool-sources", json=with_secret())).status_code == 201
+        assert SECRET.encode() not in contents(tmp_path)
+        # Another key alone: the source is listed with what to do, and everything else works.
+        async with world.orchestrator(secrets_key=OTHER_KEY) as client:
+            listed = await source_of(client, owner="default")
+            assert listed.status == "failed"
+            assert "add the key to ALPHA_UMI_SECRETS_KEY" in str(listed.error)
+            assert (await client.run(tools=["look_up"]))["status"] == "completed"
+        # In front of the old one: from now on it is enough.
+        for keys in (f"{OTHER_KEY},{SECRETS_KEY}", OTHER_KEY):
+            async with world.orchestrator(secrets_key=keys) as client:
+                assert (await source_of(client, owner="default")).status == "ready"
+
+
+async def test_without_a_key_credentials_are_refused_unless_they_are_references(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALPHA_UMI_TOOL_CANARY", SECRET)
+    async with surroundings(tmp_path) as world:
+        for _ in range(2):
+            async with world.orchestrator(secrets_key="") as client:
+                refused = await client.http.post("/v1/tool-sources", json=with_secret(name="t"))
+                assert (refused.status_code, refused.json()["type"].rpartition(":")[2]) == (422, "tool-source-invalid")
+                assert refused.json()["errors"][0]["field"] == "headers.X-Key"
+                assert SECRET not in refused.text
+                body = with_secret("${ALPHA_UMI_TOOL_CANARY}", shared=True)
+                assert (await client.http.post("/v1/tool-sources", json=body)).status_code in (201, 409)
+                assert (await source_of(client)).status == "ready"
+                (provider,) = [each for each in client.orchestrator.registry.list_sources() if each.source.name == "s"]
+                assert provider.source.record()["headers"] == {"X-Key": SECRET}
+        assert SECRET.encode() not in contents(tmp_path)
+
+
+async def test_credentials_in_clear_of_an_earlier_version(tmp_path: Path) -> None:
+    async with surroundings(tmp_path) as world:
+        async with open_store(world.settings().database_url) as store:
+            await store.put_tool_source("ann", "s", with_secret() | {"kind": "openapi"})
+        with capture_logs() as logs:
+            async with world.orchestrator(secrets_key="") as client:
+                assert (await source_of(client, owner="ann")).status == "ready"
+        assert "tool_source.credentials_in_clear" in {entry["event"] for entry in logs}
+        for _ in range(2):
+            async with world.orchestrator() as client:
+                assert (await source_of(client, owner="ann")).status == "ready"
+        assert SECRET.encode() not in contents(tmp_path)

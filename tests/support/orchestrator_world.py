@@ -64,6 +64,10 @@ class Client:
             return [] if source.response.status_code == 204 else [event async for event in source.aiter_sse()]
 
 
+# Of tests alone.
+SECRETS_KEY = "A" * 43 + "="
+
+
 @dataclass
 class World:
     """Scripted roles and a tool API on loopback, and a folder for the database."""
@@ -89,6 +93,7 @@ class World:
             "summarizer_url": self.roles_url,
             "tool_sources": str(sources),
             "allow_loopback_tools": True,
+            "secrets_key": SECRETS_KEY,
         }
 
     @contextlib.asynccontextmanager

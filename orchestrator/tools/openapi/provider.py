@@ -14,6 +14,8 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from yarl import URL
 
+from alpha_umi.redaction import Redactor
+from orchestrator.tools.call_limits import Caller
 from orchestrator.tools.egress import Answer, Egress, OutboundRequest, same_origin
 from orchestrator.tools.errors import (
     ArgumentError,
@@ -38,7 +40,7 @@ from orchestrator.tools.openapi.parse import (
 )
 from orchestrator.tools.openapi.references import bundling, loaded
 from orchestrator.tools.openapi.request import build_request, check_arguments, with_defaults
-from orchestrator.tools.openapi.security import Credentials, place_credentials
+from orchestrator.tools.openapi.security import Credentials, place_credentials, secrets_of
 from orchestrator.tools.shorten import shorten_structure
 from orchestrator.tools.source import ToolSource
 from orchestrator.workers import LimitExceeded, Question, run_limited
@@ -115,7 +117,7 @@ class OpenApiSource(ToolSource):
         return None if self.document is None else self.document.encode("utf-8", "replace")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OpenApiProvider:
     """The operations of one document."""
 
@@ -123,6 +125,7 @@ class OpenApiProvider:
     tools: Mapping[str, Tool]
     left_out: Sequence[LeftOut]
     _operations: Mapping[str, tuple[Operation, Credentials]] = field(repr=False)
+    _redactor: Redactor = field(repr=False)
     _egress: Egress = field(repr=False)
     _light: OpenApiSource = field(repr=False)
     _compressed: bytes = field(repr=False)
@@ -141,10 +144,10 @@ class OpenApiProvider:
         places = {"header": credentials.headers, "query": credentials.query}
         return RequestPreview(
             request.method,
-            credentials.redact(request.url),
-            {name: credentials.redact(value) for name, value in request.headers.items()},
+            self._redactor.redact(request.url),
+            {name: self._redactor.redact(value) for name, value in request.headers.items()},
             tuple(f"{place} {name}" for place, names in places.items() for name in names),
-            None if request.content is None else credentials.redact(_shown(request.content)),
+            None if request.content is None else self._redactor.redact(_shown(request.content)),
         )
 
     async def call(
@@ -155,16 +158,16 @@ class OpenApiProvider:
         try:
             # The first call compiles the schema.
             request = await asyncio.to_thread(_request, operation, arguments, idempotency_key, credentials)
-            answer = await self._egress.send(request, timeout_s=timeout_s)
+            answer = await self._egress.send(request, timeout_s=timeout_s, caller=Caller(self, name))
         except ArgumentError as error:
             return failure(f"the tool was not called: {error}")
         except EgressError as error:
             return failure(_explained(error, operation.tool.effect))
         if len(answer.body) < _LARGE_BYTES:
-            observed = observe(answer, operation, credentials)
+            observed = observe(answer, operation, self._redactor)
         else:
             # Other requests are served while a large answer is read.
-            observed = await asyncio.to_thread(observe, answer, operation, credentials)
+            observed = await asyncio.to_thread(observe, answer, operation, self._redactor)
         return replace(observed, status=answer.status)
 
     async def close(self) -> None:
@@ -188,6 +191,7 @@ async def load_openapi(source: OpenApiSource, egress: Egress) -> OpenApiProvider
         {name: operation.tool for name, (operation, _) in operations.items()},
         [item for item in items if isinstance(item, LeftOut)],
         operations,
+        Redactor(secrets_of(source.headers, source.credentials)),
         egress,
         source.light(),
         next((item for item in items if isinstance(item, bytes)), b""),

@@ -7,7 +7,7 @@ of OAuth 2 and OpenID Connect are sent as given; obtaining and refreshing them i
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 from urllib.parse import quote
@@ -18,26 +18,33 @@ from orchestrator.tools.errors import DocumentError, ToolSourceError
 from orchestrator.tools.openapi.document import child, resolve
 from orchestrator.tools.openapi.operation import Operation, Scheme
 
-REDACTED: Final = "[redacted]"
-# A shorter text would also match words that are no secret.
-SHORTEST_REDACTED: Final = 8
 # A scheme of these kinds is also satisfied by the header that carries its credential.
 _BY_HEADER: Final = ("header", "basic", "bearer", "unsupported")
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """Headers and query parameters of a source's calls. `secrets` are the texts to redact in answers."""
+    """Headers and query parameters of an operation's calls."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
-    secrets: tuple[str, ...] = field(default=(), repr=False)
 
-    def redact(self, text: str) -> str:
-        """The text without the secrets, plain, percent-encoded or in base 64, where a tool repeats them."""
-        for secret in self.secrets:
-            text = text.replace(secret, REDACTED)
-        return text
+
+def secrets_of(*groups: Mapping[str, SecretStr]) -> set[str]:
+    """The texts that no answer may show: the values, and the parts of them that are secret without the rest."""
+    values = {value.get_secret_value() for group in groups for value in group.values()}
+    # A server may decode what it was sent, and repeat "user:password" of basic authentication.
+    values |= {_decoded(value[len("basic ") :]) for value in values if value.lower().startswith("basic ")}
+    # "Bearer x" must also be redacted as x, "user:password" as the password, and "a=x; b=y" as x and y.
+    return values | {
+        part
+        for value in values
+        for part in (
+            value.rpartition(" ")[2],
+            value.partition(":")[2],
+            *(pair.partition("=")[2] for pair in value.split("; ")),
+        )
+    }
 
 
 def security_of(root: Mapping[str, Any], operation: Mapping[str, Any], pointer: str) -> tuple[tuple[Scheme, ...], ...]:
@@ -59,7 +66,7 @@ def place_credentials(
     """
     own = {name.lower(): value.get_secret_value() for name, value in headers.items()}
     if not operation.security:
-        return _carrying(own, {}, own.values())
+        return Credentials(own)
     for alternative in operation.security:
         if all(_given(scheme, own, credentials) for scheme in alternative):
             return _placed(alternative, own, credentials)
@@ -126,16 +133,15 @@ def _placed(schemes: Sequence[Scheme], own: Mapping[str, str], credentials: Mapp
                 assert_never(scheme.kind)
     if cookies:
         headers["cookie"] = "; ".join(cookies)
-    return _carrying(headers, query, [*own.values(), *given.values()])
-
-
-def _carrying(headers: Mapping[str, str], query: Mapping[str, str], secrets: Iterable[str]) -> Credentials:
-    # "Bearer x" must also be redacted as x, and "user:password" as the password.
-    parts = {part for secret in secrets for part in (secret, secret.rpartition(" ")[2], secret.partition(":")[2])}
-    forms = {form for part in parts for form in (part, quote(part, safe=""), _base64(part))}
-    long_enough = [form for form in forms if len(form) >= SHORTEST_REDACTED]
-    return Credentials(headers, query, tuple(sorted(long_enough, key=len, reverse=True)))
+    return Credentials(headers, query)
 
 
 def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
+
+
+def _decoded(text: str) -> str:
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except ValueError:
+        return ""

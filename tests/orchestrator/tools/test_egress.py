@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from orchestrator.tools.call_limits import Caller, CallLimits
 from orchestrator.tools.egress import MAX_BODY_BYTES, Egress, OutboundRequest
 from orchestrator.tools.errors import ConnectionFailed, DeadlineExceeded, EgressError, ExchangeFailed, RequestRefused
 
@@ -249,6 +250,105 @@ async def test_leaving_the_base_is_refused(egress: Egress, base: str, url: str) 
 async def test_headers_cannot_be_split(egress: Egress, value: str) -> None:
     with pytest.raises(RequestRefused, match="header"):
         await egress.send(get("http://127.0.0.1:9/", headers={"x": value}), timeout_s=1)
+
+
+INTERIM = {
+    "continue": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "processing": b"HTTP/1.1 102 Processing\r\n\r\n",
+    "hints": b"HTTP/1.1 103 Early Hints\r\nlink: " + b"x" * 1_000 + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("interim", INTERIM)
+async def test_interim_answers_end_at_a_bound(egress: Egress, raw_server: Any, interim: str) -> None:
+    sent = 0
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        while not writer.is_closing():
+            writer.write(INTERIM[interim] * 1_000)
+            await writer.drain()
+            sent += 1
+
+    before = psutil.Process().memory_info().rss
+    with pytest.raises(ExchangeFailed, match="headers are too large"):
+        await egress.send(get(await raw_server(handler)), timeout_s=20)
+    assert psutil.Process().memory_info().rss - before < 32 * 1024 * 1024
+
+
+async def test_a_few_interim_answers_are_passed_over(egress: Egress, raw_server: Any) -> None:
+    raw = b"".join(INTERIM.values()) + HEAD + b"content-length: 2\r\n\r\n{}"
+    assert (await egress.send(get(await raw_server(answering(raw))), timeout_s=5)).body == b"{}"
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        HEAD + b"x: y\r\n" * 20_000,
+        HEAD + b"x: " + b"y" * 1_000_000,
+        HEAD + b"transfer-encoding: chunked\r\n\r\n0\r\n" + b"x: y\r\n" * 200_000,
+        HEAD + b"transfer-encoding: chunked\r\n\r\n2;" + b"x" * 1_000_000,
+    ],
+    ids=["headers", "a header", "trailers", "chunk extension"],
+)
+async def test_endless_parts_of_an_answer_take_no_memory(egress: Egress, raw_server: Any, endless: bytes) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(endless)
+        await forever(writer, endless[-200_000:])
+
+    base = await raw_server(handler)
+    before = psutil.Process().memory_info().rss
+    with pytest.raises(ExchangeFailed):
+        await egress.send(get(base), timeout_s=1)
+    assert psutil.Process().memory_info().rss - before < 32 * 1024 * 1024
+
+
+@pytest.mark.parametrize("same", ["host", "source"])
+async def test_a_tool_that_never_answers_delays_no_other(raw_server: Any, same: str) -> None:
+    calls = 0
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 4:
+            writer.write(HEAD + b"content-length: 2\r\n\r\n{}")
+        else:
+            await reader.read()
+
+    base = await raw_server(handler)
+    async with Egress(allow_loopback=True, limits=CallLimits(per_tool=4, per_source=8, per_host=8)) as egress:
+        stuck = [
+            asyncio.create_task(egress.send(get(base), timeout_s=30, caller=Caller("one", "hangs"))) for _ in range(40)
+        ]
+        while calls < 4:
+            await asyncio.sleep(0.01)
+        other = Caller("one" if same == "source" else "other", "answers")
+        assert (await egress.send(get(base), timeout_s=30, caller=other)).body == b"{}"
+        assert calls == 5
+        for call in stuck:
+            call.cancel()
+        await asyncio.gather(*stuck, return_exceptions=True)
+
+
+async def test_a_call_without_a_place_is_not_sent(raw_server: Any) -> None:
+    calls = 0
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        calls += 1
+        await reader.read()
+
+    base = await raw_server(handler)
+    async with Egress(allow_loopback=True, limits=CallLimits(per_tool=1, max_wait_s=0.2)) as egress:
+        caller = Caller("one", "hangs")
+        stuck = asyncio.create_task(egress.send(get(base), timeout_s=30, caller=caller))
+        while not calls:
+            await asyncio.sleep(0.01)
+        with pytest.raises(ConnectionFailed, match="under way"):
+            await egress.send(get(base), timeout_s=30, caller=caller)
+        assert calls == 1
+        stuck.cancel()
+        await asyncio.gather(stuck, return_exceptions=True)
 
 
 async def test_a_hundred_calls_at_once_and_no_socket_left(egress: Egress, raw_server: Any) -> None:

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.openapi_documents import openapi_document
 
+from alpha_umi.redaction import Redactor
 from orchestrator.tools.egress import Answer
 from orchestrator.tools.json_text import NOT_READ
 from orchestrator.tools.model import EffectClass, ToolResult
 from orchestrator.tools.observation import failure, observe
 from orchestrator.tools.openapi.operation import Operation
 from orchestrator.tools.openapi.parse import parse_document
-from orchestrator.tools.openapi.security import Credentials
 
 
 def operation(*media_types: str) -> Operation:
@@ -39,9 +39,9 @@ def seen(
     charset: str | None = None,
     truncated: bool = False,
     of: Operation = JSON,
-    credentials: Credentials | None = None,
+    secrets: tuple[str, ...] = (),
 ) -> ToolResult:
-    return observe(Answer(status, media_type, charset, body, truncated), of, credentials or Credentials())
+    return observe(Answer(status, media_type, charset, body, truncated), of, Redactor(secrets))
 
 
 def test_json_is_written_compactly_and_keeps_its_digits_and_order() -> None:
@@ -167,11 +167,22 @@ def test_what_cannot_be_stored_is_replaced_or_escaped() -> None:
 
 
 @pytest.mark.parametrize(
-    "spelling", [b'{"key": "se/cret-1"}', b'{"key": "se\\/cret-1"}', b'{"key": "se\\u002fcret-1"}']
+    "spelling", ["se/cret-1", "se\\/cret-1", "\\u0073e\\u002Fcret-1", "se%2Fcret-1", "c2UvY3JldC0x"]
 )
-def test_secrets_are_redacted_however_json_spells_them(spelling: bytes) -> None:
-    result = seen(spelling, credentials=Credentials(secrets=("se/cret-1",)))
-    assert result.content == '{"key":"[redacted]"}'
+@pytest.mark.parametrize("rest", ["", "\\ud800"])
+def test_secrets_are_redacted_however_json_spells_them(spelling: str, rest: str) -> None:
+    result = seen(f'{{"key": "{spelling}{rest}"}}'.encode(), secrets=("se/cret-1",))
+    assert result.content == f'{{"key":"[redacted]{rest}"}}'
+
+
+def test_a_secret_number_is_no_broken_answer() -> None:
+    assert seen(b'{"pin": 123456}', secrets=("123456",)) == ToolResult('{"pin": [redacted]}', False, False)
+
+
+def test_the_end_of_an_answer_that_was_cut_is_no_beginning_of_a_secret() -> None:
+    result = seen(b"x" * 100 + b" se/cre", media_type="text/plain", truncated=True, secrets=("se/cret-1",))
+    assert "se/" not in result.content
+    assert result.content.endswith(NOT_READ)
 
 
 @settings(deadline=None)

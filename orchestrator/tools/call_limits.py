@@ -1,0 +1,70 @@
+"""How many calls of tools are under way at a time: of one tool, one source, one host, and in all.
+
+A tool that never answers fills its own places; calls of others go on. A call waits for its places before its own time
+begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Hashable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from orchestrator.admission.gate import Gate
+from orchestrator.tools.errors import ConnectionFailed
+
+# Sockets of this process that tools may take.
+MAX_CALLS: Final = 512
+MAX_WAIT_S: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whose call it is. `source` is one loaded source: others may have its name."""
+
+    source: Hashable
+    tool: str
+
+
+class CallLimits:
+    """The places of all calls. Those who wait for a host, or for any place, get one by source in turn."""
+
+    def __init__(
+        self, *, per_tool: int = 64, per_source: int = 128, per_host: int = 256, max_wait_s: float = MAX_WAIT_S
+    ) -> None:
+        self._per_tool = per_tool
+        self._per_source = per_source
+        self._per_host = per_host
+        self._max_wait_s = max_wait_s
+        # Of what is called now.
+        self._gates: dict[Hashable, Gate] = {}
+
+    @asynccontextmanager
+    async def place(self, host: str, caller: Caller | None) -> AsyncIterator[None]:
+        """Hold a place in the block. Raises `ConnectionFailed` if none was free in time."""
+        source = "" if caller is None else str(hash(caller.source))
+        bounds: list[tuple[Hashable, int]] = [(("host", host), self._per_host), ("all", MAX_CALLS)]
+        if caller is not None:
+            bounds = [(caller, self._per_tool), (("source", caller.source), self._per_source), *bounds]
+        async with AsyncExitStack() as places:
+            try:
+                async with asyncio.timeout(self._max_wait_s):
+                    for key, capacity in bounds:
+                        await places.enter_async_context(self._slot(key, capacity, source))
+            except TimeoutError:
+                raise ConnectionFailed(
+                    f"it has as many calls under way as allowed, and none of them ended within {self._max_wait_s:g} s"
+                ) from None
+            yield
+
+    @asynccontextmanager
+    async def _slot(self, key: Hashable, capacity: int, source: str) -> AsyncIterator[None]:
+        gate = self._gates.setdefault(key, Gate(capacity))
+        try:
+            async with gate.slot(source, background=False):
+                yield
+        finally:
+            if not gate.in_use and not gate.waiting:
+                self._gates.pop(key, None)

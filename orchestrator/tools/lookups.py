@@ -1,0 +1,130 @@
+"""Looks up the names of tools' hosts, in threads of its own, so that nothing else waits for a slow name server.
+
+The event loop's own look-ups share four threads in this process, role services included. Leaves out which addresses are
+allowed; see `egress`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+LOOKUP_TIMEOUT_S: Final = 5.0
+# A name that could not be looked up fails at once for so long.
+FAILURE_TTL_S: Final = 5.0
+MAX_LOOKUPS: Final = 64
+
+_AddressInfos = list[tuple[Any, ...]]
+_Name = tuple[str, socket.AddressFamily]
+
+
+class LookupTimedOut(OSError):
+    """The name servers did not answer in time."""
+
+
+class ThreadedLookups(AbstractResolver):
+    """Looks up each name once at a time, and at most `MAX_LOOKUPS` names.
+
+    A thread cannot be stopped: one that waits for a name server goes on after the timeout, but does not outlive the
+    process. `getaddrinfo` stands in for the system's function.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout_s: float = LOOKUP_TIMEOUT_S,
+        max_lookups: int = MAX_LOOKUPS,
+        getaddrinfo: Callable[..., _AddressInfos] = socket.getaddrinfo,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._getaddrinfo = getaddrinfo
+        self._free = asyncio.Semaphore(max_lookups)
+        self._running: dict[_Name, asyncio.Future[_AddressInfos]] = {}
+        # Names that failed, the error, and until when on the monotonic clock.
+        self._failed: dict[_Name, tuple[OSError, float]] = {}
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The addresses of the name. Raises `OSError`, also for a name that failed a moment ago."""
+        name = (host, family)
+        self._forget_old_failures()
+        if name in self._failed:
+            raise self._failed[name][0]
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                infos = await asyncio.shield(await self._lookup(name))
+        except TimeoutError:
+            raise self._remembered(name, LookupTimedOut("no name server answered in time")) from None
+        except (OSError, UnicodeError) as error:
+            raise self._remembered(name, OSError(str(error))) from None
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address[0]),
+                port=port,
+                family=family,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for family, _, protocol, _, address in infos
+        ]
+
+    async def close(self) -> None:
+        """Nothing to release: the threads end with their look-ups."""
+
+    async def _lookup(self, name: _Name) -> asyncio.Future[_AddressInfos]:
+        if name not in self._running:
+            await self._free.acquire()
+            if name in self._running:
+                self._free.release()
+        if name in self._running:
+            return self._running[name]
+        future: asyncio.Future[_AddressInfos] = asyncio.get_running_loop().create_future()
+        self._running[name] = future
+        future.add_done_callback(lambda done: self._ended(name, done))
+        threading.Thread(target=self._look_up, args=(name, future), name="tool-name", daemon=True).start()
+        return future
+
+    def _look_up(self, name: _Name, future: asyncio.Future[_AddressInfos]) -> None:
+        """In the thread."""
+        host, family = name
+        result: _AddressInfos = []
+        error: Exception | None = None
+        try:
+            result = self._getaddrinfo(host, None, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        except Exception as problem:  # whatever it is, those who wait must hear of it
+            error = problem
+        # Of a loop that is closed nobody waits.
+        with contextlib.suppress(RuntimeError):
+            future.get_loop().call_soon_threadsafe(_settle, future, result, error)
+
+    def _ended(self, name: _Name, future: asyncio.Future[_AddressInfos]) -> None:
+        del self._running[name]
+        self._free.release()
+        # It may have come too late for those who waited.
+        if future.exception() is None:
+            self._failed.pop(name, None)
+
+    def _remembered(self, name: _Name, error: OSError) -> OSError:
+        self._failed[name] = (error, time.monotonic() + FAILURE_TTL_S)
+        return error
+
+    def _forget_old_failures(self) -> None:
+        now = time.monotonic()
+        for name in [name for name, (_, until) in self._failed.items() if until <= now]:
+            del self._failed[name]
+
+
+def _settle(future: asyncio.Future[_AddressInfos], result: _AddressInfos, error: Exception | None) -> None:
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
