@@ -1,0 +1,171 @@
+"""Bugs that are planted to show that a test notices them. No product code knows of them.
+
+    ALPHA_UMI_PLANTED_BUG=NAME PYTHONPATH=.:tests python -m pytest -p support.planted_bugs TEST
+    PYTHONPATH=.:tests python -m support.planted_bugs         each name with the test that must fail
+
+The plug-in plants the bug in the process of the tests and in the orchestrators that these start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
+
+from alpha_umi.trajectory import EffectIntended, advance
+from alpha_umi.web import guard
+from orchestrator.roles.breaker import Breaker
+from orchestrator.runs.driver import Driver
+from orchestrator.runs.executor import EffectExecutor
+from orchestrator.runs.idempotency import IdempotencyStore
+from orchestrator.store import sqlite_file
+from orchestrator.store.group_commit import GroupCommit
+from orchestrator.stream import follow
+from orchestrator.tools import egress
+from support import orchestrator_process
+
+VARIABLE = "ALPHA_UMI_PLANTED_BUG"
+TESTS = "tests/orchestrator"
+
+
+@dataclass(frozen=True)
+class Bug:
+    """How to plant it, and the test that must fail with it."""
+
+    plant: Callable[[], None]
+    test: str
+
+
+def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+    """Put what `make` makes of an attribute in its place. Raises `AttributeError` for one that does not exist."""
+    setattr(owner, name, make(getattr(owner, name)))
+
+
+def acknowledge_before_the_commit() -> None:
+    """A write returns while its commit is still to come."""
+    pending: set[asyncio.Task[Any]] = set()
+
+    def early(submit: Any) -> Any:
+        async def wrapper(self: Any, job: Any) -> None:
+            task = asyncio.ensure_future(submit(self, job))
+            pending.add(task)
+            task.add_done_callback(pending.discard)
+
+        return wrapper
+
+    _replace(GroupCommit, "submit", early)
+
+
+def lock_nothing() -> None:
+    """The database file is not locked: two orchestrators write to it."""
+    _replace(
+        sqlite_file,
+        "fcntl",
+        lambda real: SimpleNamespace(**{**vars(real), **dict.fromkeys(("flock", "fcntl", "lockf"), lambda *_: b"")}),
+    )
+
+
+def number_rows_from_zero() -> None:
+    """A resumed stream repeats the row that the client has."""
+
+    def shifted(events: Any) -> Any:
+        async def wrapper(self: Any, *arguments: Any, **options: Any) -> AsyncIterator[tuple[float, Any]]:
+            async for seq, event in events(self, *arguments, **options):
+                yield seq + 1, event
+
+        return wrapper
+
+    _replace(follow._Follower, "events", shifted)
+
+
+def compare_no_bodies() -> None:
+    """An idempotency key counts for any body."""
+
+    def same(replay: Any) -> Any:
+        return lambda self, request, record: replay(self, request, replace(record, digest=request.digest))
+
+    _replace(IdempotencyStore, "_replay", same)
+
+
+def check_the_first_address() -> None:
+    """After one allowed address, all are: a name that resolves to another one later is not noticed."""
+    allowed: list[str] = []
+
+    def once(may_connect: Any) -> Any:
+        def wrapper(address: str, **options: Any) -> bool:
+            if allowed or may_connect(address, **options):
+                allowed.append(address)
+            return bool(allowed)
+
+        return wrapper
+
+    _replace(egress, "may_connect", once)
+
+
+def never_close() -> None:
+    """A breaker that has opened stays open."""
+    _replace(Breaker, "probe_succeeded", lambda _: lambda self: None)
+
+
+def send_every_write_again() -> None:
+    """A write without a key is repeated after a crash."""
+    _replace(EffectExecutor, "is_retryable", lambda _: lambda self, *arguments, **options: True)
+
+
+def record_intents_afterwards() -> None:
+    """The intent of a call is committed together with its outcome."""
+
+    def late(record: Any) -> Any:
+        async def wrapper(self: Any, *events: Any, **options: Any) -> Any:
+            if len(events) == 1 and isinstance(events[0], EffectIntended):
+                self.postponed = (self.state, events[0])
+                self.state = advance(self.state, events[0])
+                return None
+            state, intent = self.__dict__.pop("postponed", (self.state, None))
+            self.state = state
+            return await record(self, *([] if intent is None else [intent]), *events, **options)
+
+        return wrapper
+
+    _replace(Driver, "_record", late)
+
+
+def leave_a_route_open() -> None:
+    """One route needs no key."""
+    _replace(guard, "OPEN_PATHS", lambda paths: paths | {"/v1/tools"})
+
+
+BUGS = {
+    "ack-before-commit": Bug(
+        acknowledge_before_the_commit, f"{TESTS}/store/test_faults.py::test_a_full_disk_refuses_a_creation_completely"
+    ),
+    "no-lock": Bug(lock_nothing, f"{TESTS}/store/test_opening.py::test_one_process_cannot_open_a_database_twice"),
+    "stream-off-by-one": Bug(
+        number_rows_from_zero, f"{TESTS}/test_streaming.py::test_resuming_at_every_cut_neither_skips_nor_repeats"
+    ),
+    "bodies-not-compared": Bug(
+        compare_no_bodies, f"{TESTS}/test_idempotency.py::test_another_body_under_the_same_key"
+    ),
+    "first-address-checked": Bug(
+        check_the_first_address,
+        f"{TESTS}/tools/test_ssrf.py::test_a_name_that_changes_its_mind_is_checked_at_every_connection",
+    ),
+    "breaker-stays-open": Bug(never_close, f"{TESTS}/roles/test_breaker.py::test_one_probe_after_a_while"),
+    "unkeyed-write-repeated": Bug(
+        send_every_write_again, f"{TESTS}/test_crashes.py::test_kill_at[tool.after_send:3]"
+    ),
+    "intent-after-send": Bug(
+        record_intents_afterwards, f"{TESTS}/test_crashes.py::test_kill_at[outcome.before_commit:9]"
+    ),
+    "open-route": Bug(leave_a_route_open, "tests/test_keys_everywhere.py"),
+}  # fmt: skip
+
+if __name__ == "__main__":
+    for each, bug in BUGS.items():
+        print(each, bug.test)
+elif name := os.environ.get(VARIABLE):
+    BUGS[name].plant()
+    orchestrator_process._FORKS.set_forkserver_preload(["orchestrator.__main__", __name__])
