@@ -106,7 +106,7 @@ def _stored(moment: datetime) -> str:
 async def _beside_others(form: Form) -> Outcome:
     """As many at once as the issue names, while two other processes compute all the time."""
     count = form.count(2_000, 300)
-    async with system(max_running=4_000, max_queued=4_000) as tested:
+    async with system() as tested:
         with busy_machine(2):
             replies = await asyncio.gather(*(tested.create(f"at-once-{number}") for number in range(count)))
             await tested.settled(seconds=180)
@@ -122,7 +122,7 @@ async def _beside_others(form: Form) -> Outcome:
 async def _concurrent(form: Form) -> Outcome:
     """Many trajectories in flight that wait for slow roles, at 100 steps/s."""
     count = form.count(1_000, 200)
-    async with system(seconds=count / 300, max_running=2_000, max_queued=2_000) as tested:
+    async with system(seconds=count / 300) as tested:
         with memory_of(tested.orchestrator) as grown:
             await tested.create_many(count, steps=2)
             async with health_of(tested.orchestrator) as health:

@@ -146,22 +146,20 @@ BUGS = {
     "stream-off-by-one": Bug(
         number_rows_from_zero, f"{TESTS}/test_streaming.py::test_resuming_at_every_cut_neither_skips_nor_repeats"
     ),
-    "bodies-not-compared": Bug(
-        compare_no_bodies, f"{TESTS}/test_idempotency.py::test_another_body_under_the_same_key"
-    ),
+    "bodies-not-compared": Bug(compare_no_bodies, f"{TESTS}/test_idempotency.py::test_another_body_under_the_same_key"),
     "first-address-checked": Bug(
         check_the_first_address,
         f"{TESTS}/tools/test_ssrf.py::test_a_name_that_changes_its_mind_is_checked_at_every_connection",
     ),
     "breaker-stays-open": Bug(never_close, f"{TESTS}/roles/test_breaker.py::test_one_probe_after_a_while"),
-    "unkeyed-write-repeated": Bug(
-        send_every_write_again, f"{TESTS}/test_crashes.py::test_kill_at[tool.after_send:3]"
-    ),
+    "unkeyed-write-repeated": Bug(send_every_write_again, f"{TESTS}/test_crashes.py::test_kill_at[tool.after_send:3]"),
     "intent-after-send": Bug(
         record_intents_afterwards, f"{TESTS}/test_crashes.py::test_kill_at[outcome.before_commit:9]"
     ),
-    "open-route": Bug(leave_a_route_open, "tests/test_keys_everywhere.py"),
-}  # fmt: skip
+    "open-route": Bug(
+        leave_a_route_open, "tests/test_keys_everywhere.py::test_every_route_of_every_service_asks_for_a_key"
+    ),
+}
 
 if __name__ == "__main__":
     for each, bug in BUGS.items():
