@@ -22,23 +22,23 @@ GOODPUT = 0.85
 
 
 @dataclass(frozen=True)
-class Asked:
+class Answered:
     """One request of an open loop."""
 
     reply: Reply
     seconds: float
 
 
-async def open_loop(tested: System, *, rate: float, seconds: float, steps: int = 1) -> list[Asked]:
+async def open_loop(tested: System, *, rate: float, seconds: float, steps: int = 1) -> list[Answered]:
     """Create trajectories at random moments with a fixed mean rate, whether or not earlier ones have finished."""
     rng = random.Random(17)  # noqa: S311 - nothing to guess
     begin, due = time.monotonic(), 0.0
-    tasks: list[asyncio.Task[Asked]] = []
+    tasks: list[asyncio.Task[Answered]] = []
 
-    async def create(number: int) -> Asked:
+    async def create(number: int) -> Answered:
         started = time.monotonic()
         reply = await tested.create(f"load-{number}", steps=steps)
-        return Asked(reply, time.monotonic() - started)
+        return Answered(reply, time.monotonic() - started)
 
     while due < seconds:
         await asyncio.sleep(max(0.0, begin + due - time.monotonic()))
@@ -72,7 +72,7 @@ async def _overload(form: Form) -> Outcome:
     async with system(seconds=ANSWER_S, slots=SLOTS, trajectory_timeout_s=60, role_timeout_s=20) as tested:
         peak = await _peak(tested, form.pick(15, 6))
         started = datetime.now(UTC)
-        asked = await open_loop(tested, rate=FACTOR * peak, seconds=seconds)
+        answered = await open_loop(tested, rate=FACTOR * peak, seconds=seconds)
         ended = started + timedelta(seconds=seconds)
         await tested.settled(seconds=150)
         finished = tested.rows(
@@ -83,15 +83,15 @@ async def _overload(form: Form) -> Outcome:
         again = time.monotonic()
         await tested.end_of((await tested.create("afterwards")).json()["id"])
         normal = time.monotonic() - again
-    refused = [each for each in asked if each.reply.status in REFUSALS]
-    accepted = sum(each.reply.status == 202 for each in asked)
+    refused = [each for each in answered if each.reply.status in REFUSALS]
+    accepted = sum(each.reply.status == 202 for each in answered)
     without = sum("retry-after" not in {name.lower() for name in each.reply.headers} for each in refused)
     slow = percentile([each.seconds for each in refused], 0.99) if refused else 0.0
     goodput = finished[0][0] / seconds / peak
     unfinished = counts.total() - counts["completed"]
-    others = len(asked) - accepted - len(refused)
+    others = len(answered) - accepted - len(refused)
     figure = (
-        f"{len(asked):,} requests at {FACTOR} x {peak:.0f}/s: {accepted:,} accepted, of which {unfinished} failed; "
+        f"{len(answered):,} requests at {FACTOR} x {peak:.0f}/s: {accepted:,} accepted, of which {unfinished} failed; "
         f"goodput {goodput:.0%} of the peak; {len(refused):,} refused ({without} without Retry-After, "
         f"p99 {slow * 1e3:.0f} ms), {others} others; one trajectory afterwards {normal:.1f} s"
     )

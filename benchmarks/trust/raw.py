@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 from benchmarks.trust.process import Process
 
@@ -54,24 +55,25 @@ async def open_request(process: Process, head: bytes) -> Connection:
 @contextlib.asynccontextmanager
 async def raw_server(handler: Handler) -> AsyncIterator[str]:
     """A server that gives each request's head to `handler`, which writes what it likes; its address."""
-    writers: set[asyncio.StreamWriter] = set()
+    running: set[asyncio.Task[Any]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.add(writer)
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        running.add(cast(asyncio.Task[Any], asyncio.current_task()))
+        # Not passed on: the task is the server's, which reports what its tasks raise.
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
                 await handler(await reader.readuntil(b"\r\n\r\n"), writer)
                 await writer.drain()
-        writers.discard(writer)
-        writer.close()
+        writer.transport.abort()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
-        for writer in writers:
-            writer.transport.abort()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 def response(body: bytes, *, status: str = "200 OK", media_type: str = "application/json", head: str = "") -> bytes:

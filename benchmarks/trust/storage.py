@@ -78,12 +78,12 @@ async def _retention(form: Form, *, minutes: float = 0) -> Outcome:
                 numbers.append(tested.statuses().total())
 
         watching = asyncio.create_task(watch())
-        asked = await open_loop(tested, rate=8, seconds=duration, steps=3)
+        answered = await open_loop(tested, rate=8, seconds=duration, steps=3)
         watching.cancel()
     half = len(sizes) // 2
     growth = max(sizes[half:]) - max(sizes[:half])
     more = max(memory[half:]) - max(memory[:half])
-    accepted = sum(each.reply.status == 202 for each in asked)
+    accepted = sum(each.reply.status == 202 for each in answered)
     return Outcome(
         f"{accepted} in {duration:.0f} s, {numbers[-1]} left; in the second half the log grew by {growth:.1f} MB (of "
         f"{max(sizes):.1f}), the memory by {more:.0f} MB",
