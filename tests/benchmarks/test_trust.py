@@ -15,7 +15,7 @@ SHORT = Form(short=True, patience=10)
 PENDING = frozenset((
     "credentials", "clock", "dear-requests", "deleted", "document-of-patterns", "endless-continue", "endless-headers",
     "guessed-keys", "many-patterns", "names", "overload", "patterns", "patterns-in-caller", "planted-bugs", "power-cut",
-    "readiness", "retention", "role-away", "role-frozen", "role-terminated", "second-orchestrator", "slow-readers",
+    "readiness", "role-away", "role-frozen", "role-terminated", "second-orchestrator", "slow-readers",
     "stuck-tool", "swapped-tool", "two-keys", "unfinished-at-start", "unfinished-bodies",
 ))  # fmt: skip
 
