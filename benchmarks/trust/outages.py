@@ -22,7 +22,7 @@ RESUME_S = 5.0
 
 async def _roles_away(form: Form, *, how: How, seconds: float) -> Outcome:
     """60 trajectories in the middle of their work, then the only role process goes away for a time."""
-    away_s = form.pick(seconds, min(seconds, 4))
+    away_s = form.pick(seconds, min(seconds, 4)) if how != "frozen" else seconds
     async with system(seconds=ANSWER_S) as tested:
         await tested.create_many(RUNNING, steps=STEPS)
         await asyncio.sleep(1.0)
