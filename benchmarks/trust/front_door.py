@@ -85,7 +85,7 @@ async def _weak_keys(form: Form) -> Outcome:
         async with system(started=False, api_keys=key) as tested:
             tested.orchestrator.start()
             try:
-                await tested.orchestrator.ready("/healthz", seconds=20)
+                await tested.orchestrator.ready("/healthz")
                 started.append(key)
             except ProcessEnded:
                 pass

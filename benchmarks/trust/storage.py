@@ -142,7 +142,7 @@ async def _second_orchestrator(form: Form) -> Outcome:
             }
             second.start()
             try:
-                await second.ready("/healthz", seconds=20)
+                await second.ready("/healthz")
                 admitted.append(name)
             except ProcessEnded:
                 pass

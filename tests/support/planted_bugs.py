@@ -10,21 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
 from alpha_umi.trajectory import EffectIntended, advance
-from alpha_umi.web import guard
-from orchestrator.roles.breaker import Breaker
-from orchestrator.runs.driver import Driver
-from orchestrator.runs.executor import EffectExecutor
-from orchestrator.runs.idempotency import IdempotencyStore
-from orchestrator.store import sqlite_file
-from orchestrator.store.group_commit import GroupCommit
-from orchestrator.stream import follow
-from orchestrator.tools import egress
 from support import orchestrator_process
 
 VARIABLE = "ALPHA_UMI_PLANTED_BUG"
@@ -39,8 +34,14 @@ class Bug:
     test: str
 
 
-def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
-    """Put what `make` makes of an attribute in its place. Raises `AttributeError` for one that does not exist."""
+def _replace(path: str, make: Callable[[Any], Any]) -> None:
+    """Put what `make` makes of an attribute, as in `module:Class.method`, in its place.
+
+    Raises `ImportError` or `AttributeError` for one that does not exist.
+    """
+    module, _, names = path.partition(":")
+    *owners, name = names.split(".")
+    owner = reduce(getattr, owners, import_module(module))
     setattr(owner, name, make(getattr(owner, name)))
 
 
@@ -56,38 +57,37 @@ def acknowledge_before_the_commit() -> None:
 
         return wrapper
 
-    _replace(GroupCommit, "submit", early)
+    _replace("orchestrator.store.group_commit:GroupCommit.submit", early)
 
 
 def lock_nothing() -> None:
     """The database file is not locked: two orchestrators write to it."""
     _replace(
-        sqlite_file,
-        "fcntl",
+        "orchestrator.store.sqlite_file:fcntl",
         lambda real: SimpleNamespace(**{**vars(real), **dict.fromkeys(("flock", "fcntl", "lockf"), lambda *_: b"")}),
     )
 
 
-def number_rows_from_zero() -> None:
+def repeat_the_last_row() -> None:
     """A resumed stream repeats the row that the client has."""
 
-    def shifted(events: Any) -> Any:
-        async def wrapper(self: Any, *arguments: Any, **options: Any) -> AsyncIterator[tuple[float, Any]]:
-            async for seq, event in events(self, *arguments, **options):
-                yield seq + 1, event
+    def shifted(create: Any) -> Any:
+        def wrapper(self: Any, *arguments: Any, **options: Any) -> None:
+            create(self, *arguments, **options)
+            self._after = max(0, self._after - 1)
 
         return wrapper
 
-    _replace(follow._Follower, "events", shifted)
+    _replace("orchestrator.stream.follow:_Follower.__init__", shifted)
 
 
 def compare_no_bodies() -> None:
     """An idempotency key counts for any body."""
 
     def same(replay: Any) -> Any:
-        return lambda self, request, record: replay(self, request, replace(record, digest=request.digest))
+        return lambda self, request, record: replay(self, request, record._replace(digest=request.digest))
 
-    _replace(IdempotencyStore, "_replay", same)
+    _replace("orchestrator.runs.idempotency:IdempotencyStore._replay", same)
 
 
 def check_the_first_address() -> None:
@@ -102,17 +102,19 @@ def check_the_first_address() -> None:
 
         return wrapper
 
-    _replace(egress, "may_connect", once)
+    _replace("orchestrator.tools.egress:may_connect", once)
 
 
 def never_close() -> None:
     """A breaker that has opened stays open."""
-    _replace(Breaker, "probe_succeeded", lambda _: lambda self: None)
+    _replace("orchestrator.roles.breaker:Breaker.probe_succeeded", lambda _: lambda self: None)
 
 
 def send_every_write_again() -> None:
     """A write without a key is repeated after a crash."""
-    _replace(EffectExecutor, "is_retryable", lambda _: lambda self, *arguments, **options: True)
+    _replace(
+        "orchestrator.runs.executor:EffectExecutor.is_retryable", lambda _: lambda self, *arguments, **options: True
+    )
 
 
 def record_intents_afterwards() -> None:
@@ -130,12 +132,59 @@ def record_intents_afterwards() -> None:
 
         return wrapper
 
-    _replace(Driver, "_record", late)
+    _replace("orchestrator.runs.driver:Driver._record", late)
 
 
 def leave_a_route_open() -> None:
     """One route needs no key."""
-    _replace(guard, "OPEN_PATHS", lambda paths: paths | {"/v1/tools"})
+    _replace("alpha_umi.web.guard:OPEN_PATHS", lambda paths: paths | {"/v1/tools"})
+
+
+def forget_the_owner() -> None:
+    """A trajectory is read by its id alone."""
+    _replace(
+        "orchestrator.store.base:EventStore.get",
+        lambda _: lambda self, trajectory_id, *, owner: self.get_of_any_owner(trajectory_id),
+    )
+
+
+def admit_afterwards() -> None:
+    """A request is refused for load when its trajectory is stored."""
+
+    def late(accept: Any) -> Any:
+        @contextmanager
+        def wrapper(self: Any, owner: str, *, background: bool) -> Iterator[None]:
+            yield
+            with accept(self, owner, background=background):
+                pass
+
+        return wrapper
+
+    _replace("orchestrator.admission.admission:Admission.accept", late)
+
+
+def show_the_first_snapshot() -> None:
+    """A trajectory that was continued is shown as it was before."""
+    seen: dict[str, Any] = {}
+
+    def stale(snapshot: Any) -> Any:
+        async def wrapper(self: Any, trajectory_id: str, **options: Any) -> Any:
+            current = await snapshot(self, trajectory_id, **options)
+            return seen.setdefault(trajectory_id, current) if current else seen.get(trajectory_id)
+
+        return wrapper
+
+    _replace("orchestrator.store.base:EventStore.snapshot", stale)
+
+
+def redact_before_decoding() -> None:
+    """Credentials are searched for in a text as it came."""
+    _replace("alpha_umi.redaction:_ESCAPE", lambda _: re.compile(r"(?!)"))
+
+
+def call_whatever_is_registered() -> None:
+    """A tool that was replaced since the trajectory began is called."""
+    _replace("orchestrator.tools.model:Tool.is_same", lambda _: lambda self, other: True)
 
 
 BUGS = {
@@ -144,7 +193,7 @@ BUGS = {
     ),
     "no-lock": Bug(lock_nothing, f"{TESTS}/store/test_opening.py::test_one_process_cannot_open_a_database_twice"),
     "stream-off-by-one": Bug(
-        number_rows_from_zero, f"{TESTS}/test_streaming.py::test_resuming_at_every_cut_neither_skips_nor_repeats"
+        repeat_the_last_row, f"{TESTS}/test_streaming.py::test_resuming_at_every_cut_neither_skips_nor_repeats"
     ),
     "bodies-not-compared": Bug(compare_no_bodies, f"{TESTS}/test_idempotency.py::test_another_body_under_the_same_key"),
     "first-address-checked": Bug(
@@ -155,6 +204,20 @@ BUGS = {
     "unkeyed-write-repeated": Bug(send_every_write_again, f"{TESTS}/test_crashes.py::test_kill_at[tool.after_send:3]"),
     "intent-after-send": Bug(
         record_intents_afterwards, f"{TESTS}/test_crashes.py::test_kill_at[outcome.before_commit:9]"
+    ),
+    "owner-forgotten": Bug(
+        forget_the_owner, f"{TESTS}/store/test_owners.py::test_a_trajectory_is_there_for_its_owner_alone"
+    ),
+    "admission-after-commit": Bug(
+        admit_afterwards,
+        f"{TESTS}/test_admission.py::test_an_owner_beyond_its_share_is_refused_before_anything_is_stored",
+    ),
+    "stale-snapshot": Bug(
+        show_the_first_snapshot, f"{TESTS}/store/test_log.py::test_a_snapshot_counts_up_to_the_end_of_the_log"
+    ),
+    "redaction-before-decoding": Bug(redact_before_decoding, "tests/test_redaction.py::test_each_notation_in_json"),
+    "swapped-tool-called": Bug(
+        call_whatever_is_registered, f"{TESTS}/test_owners.py::test_a_tool_that_was_swapped_is_not_called"
     ),
     "open-route": Bug(
         leave_a_route_open, "tests/test_keys_everywhere.py::test_every_route_of_every_service_asks_for_a_key"
