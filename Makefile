@@ -38,7 +38,7 @@ fuzz: $(VENV)/.ready $(VENV)/.fuzz
 	$(BIN)/python tests/fuzz/fuzz_parsers.py --seconds $(FUZZ_SECONDS)
 
 $(VENV)/.fuzz: $(VENV)/.ready $(LOCKS)/fuzz.txt
-	@$(PIP) install --no-deps --require-hashes -r $(LOCKS)/fuzz.txt
+	@$(PIP) install --no-deps --require-hashes --only-binary :all: -r $(LOCKS)/fuzz.txt
 	@touch $@
 
 lint: $(VENV)/.ready
@@ -54,9 +54,9 @@ $(VENV)/.ready: $(LOCKS)/dev.txt $(LOCKS)/torch-cpu.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v[:2] == (3, 11) else f"Python 3.11 is needed, this is {v[0]}.{v[1]}; say make PYTHON=/path/to/python3.11")'
 	@echo "Setting up $(VENV): about 2.4 GB, a few minutes, once"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install --no-deps --require-hashes -r $(LOCKS)/torch-cpu.txt 2>/dev/null \
-		|| $(PIP) install --no-deps --require-hashes --index-url $(TORCH_INDEX) -r $(LOCKS)/torch-cpu.txt
-	@$(PIP) install --no-deps --require-hashes -r $(LOCKS)/dev.txt
+	@$(PIP) install --no-deps --require-hashes --only-binary :all: -r $(LOCKS)/torch-cpu.txt 2>/dev/null \
+		|| $(PIP) install --no-deps --require-hashes --only-binary :all: --index-url $(TORCH_INDEX) -r $(LOCKS)/torch-cpu.txt
+	@$(PIP) install --no-deps --require-hashes --only-binary :all: -r $(LOCKS)/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -64,7 +64,7 @@ $(VENV)/.ready: $(LOCKS)/dev.txt $(LOCKS)/torch-cpu.txt pyproject.toml
 benchmarks-setup:
 	@test -x $(VENV)-benchmarks/bin/python || $(PYTHON) -m venv $(VENV)-benchmarks
 	@$(VENV)-benchmarks/bin/python -m pip --disable-pip-version-check --quiet --quiet install \
-		--no-deps --require-hashes -r $(LOCKS)/benchmarks.txt
+		--no-deps --require-hashes --only-binary :all: -r $(LOCKS)/benchmarks.txt
 
 # What judges calls for BFCL's questions (`alpha-umi evaluate bfcl`), with BFCL's data, in an environment of its own.
 bfcl-setup: $(VENV)-bfcl/.ready
@@ -73,7 +73,7 @@ bfcl-setup: $(VENV)-bfcl/.ready
 $(VENV)-bfcl/.ready: $(LOCKS)/bfcl.txt
 	@test -x $(VENV)-bfcl/bin/python || $(PYTHON) -m venv $(VENV)-bfcl
 	@$(VENV)-bfcl/bin/python -m pip --disable-pip-version-check --quiet --quiet install \
-		--no-deps --require-hashes -r $(LOCKS)/bfcl.txt
+		--no-deps --require-hashes --only-binary :all: -r $(LOCKS)/bfcl.txt
 	@touch $@
 
 # Resolve the dependencies anew; see the script for what it needs.

@@ -48,6 +48,11 @@ class RecordingEngine:
         """Tokens of prompt and answer together."""
         return self.inner.context
 
+    @property
+    def capacity(self) -> int | None:
+        """Generations that run at once."""
+        return self.inner.capacity
+
     async def start(self) -> None:
         """Load the model, and record the time it took."""
         before = time.perf_counter()

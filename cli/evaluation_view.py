@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from alpha_umi.atomic import write_file
+from alpha_umi.quantities import pluralize
 from alpha_umi.roles.turns import Role
 from evaluation.drift.report import DriftReport, WindowReport, format_figure, format_interval, format_time, messages
 from evaluation.judge.report import JudgeReport
@@ -20,7 +21,6 @@ from evaluation.official.bfcl import BfclReport
 from evaluation.official.seal_tools import SealToolsReport
 from evaluation.page.blocks import Block, Cell, Paragraph, Row, Table, Tone
 from evaluation.page.terminal import print_blocks
-from evaluation.quantities import pluralize
 from evaluation.results import (
     ComparedReport,
     ComparisonReport,

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from alpha_umi.contract.stream_events import Reconnect, StreamEvent, TextDelta
+from alpha_umi.contract.stream_events import Reconnect, RoleOutage, StreamEvent, TextDelta
 from alpha_umi.contract.trajectories import StepModel, StepObservation, Trajectory
 from alpha_umi.plain_text import bounded, plain, plain_line
 from alpha_umi.roles.caller import NO_CALL
@@ -222,6 +222,9 @@ class LiveOutput:
                 self._settle("answer", event.answer, style="bold")
             case StepTaken() as event:
                 self._stepped(context.step, event, concludes=context.concludes)
+            case RoleOutage() as event:
+                self._end_preview()
+                self._view.note(f"it waits for the {event.role}: {event.reason}")
             case Reconnect() as event:
                 self._end_preview()
                 self._view.note(f"the stream was interrupted: {event.reason}")

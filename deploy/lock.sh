@@ -46,6 +46,7 @@ lock() {
         orchestrator) compile orchestrator pyproject.toml --extra orchestrator --constraint "$LOCKS/dev.txt" ;;
         examples) compile examples pyproject.toml --extra examples --constraint "$LOCKS/dev.txt" ;;
         fuzz) compile fuzz pyproject.toml --extra fuzz --constraint "$LOCKS/dev.txt" ;;
+        bill) compile bill <(extra bill) --constraint "$LOCKS/dev.txt" ;;
         # Its checker needs nothing of what the package asks for, and its versions are not ours.
         bfcl) compile bfcl <(extra bfcl) --no-deps ;;
         benchmarks) compile benchmarks pyproject.toml --extra benchmarks --constraint "$LOCKS/dev.txt" ;;
@@ -60,7 +61,7 @@ lock() {
                 --constraint <(tested "$ACCELERATOR") --constraint <(echo 'cuda-python>=13')
             ;;
         *)
-            echo "lock.sh: there is no lock $1; choose from dev build orchestrator examples benchmarks bfcl fuzz role-cpu role-gpu" >&2
+            echo "lock.sh: there is no lock $1; choose from dev build orchestrator examples benchmarks bfcl bill fuzz role-cpu role-gpu" >&2
             exit 2
             ;;
     esac
@@ -74,7 +75,7 @@ extra() {
     "${PYTHON:-python3}" -c 'import sys, tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]], sep="\n")' "$1"
 }
 
-[ $# -gt 0 ] || set -- dev build orchestrator examples benchmarks bfcl fuzz role-cpu role-gpu
+[ $# -gt 0 ] || set -- dev build orchestrator examples benchmarks bfcl bill fuzz role-cpu role-gpu
 for name in "$@"; do
     lock "$name"
 done

@@ -6,8 +6,8 @@
 #
 # At run time only /var/cache/alpha-umi and /tmp are written to, by user 10001.
 
-# To pin the base by digest: --build-arg BASE=python@sha256:...
-ARG BASE=python:3.11-slim-bookworm
+# The base by digest (the multi-platform index of 2026-10-01). Another one: --build-arg BASE=...
+ARG BASE=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 ARG ROLE
 ARG ENGINE
 
@@ -39,6 +39,17 @@ RUN pip install --no-deps --require-hashes --only-binary :all: -r /locks/role-gp
 # COPY --from expands no variables, FROM does.
 FROM environment-${ENGINE} AS environment-chosen
 
+FROM environment-chosen AS bill
+# What the image holds (CycloneDX) and the licences of it, read from the environment that is copied into the image.
+COPY deploy/requirements/bill.txt /locks/
+RUN python3 -m venv /opt/bill \
+    && /opt/bill/bin/pip install --no-deps --require-hashes --only-binary :all: -r /locks/bill.txt \
+    && mkdir /bill \
+    && /opt/bill/bin/cyclonedx-py environment --output-reproducible --output-file /bill/sbom.cdx.json \
+        /opt/venv/bin/python \
+    && /opt/bill/bin/pip-licenses --python /opt/venv/bin/python --format plain-vertical --with-urls \
+        --with-license-file --no-license-path --output-file /bill/THIRD_PARTY_NOTICES
+
 FROM ${BASE} AS base-cpu
 # vLLM's CPU kernels are linked against libnuma.
 RUN apt-get update && apt-get install --yes --no-install-recommends libnuma1 && rm -rf /var/lib/apt/lists/*
@@ -56,6 +67,7 @@ RUN /opt/venv/bin/pip install --no-index --no-deps --no-cache-dir /wheels/*.whl 
     && rm -r /wheels /opt/venv/bin/alpha-umi \
     && useradd --uid 10001 --no-create-home --home-dir /var/cache/alpha-umi --shell /usr/sbin/nologin alpha-umi \
     && install --directory --owner=10001 --group=10001 --mode=0700 /var/cache/alpha-umi
+COPY --from=bill /bill /usr/share/doc/alpha-umi
 COPY deploy/healthcheck.py /usr/local/bin/healthcheck
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \

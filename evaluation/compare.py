@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from alpha_umi.quantities import pluralize
 from evaluation.errors import CasesDiffer, GateRefused
 from evaluation.files import Format
 from evaluation.files.predictions import read_predictions
@@ -23,7 +24,6 @@ from evaluation.files.step_run import RunRecord
 from evaluation.files.trajectory_run import TrajectoryRecord, TrajectoryRun, TrajectoryRunRecord, read_trajectory_run
 from evaluation.metrics import METRICS, Metric
 from evaluation.metrics.trajectory import TRAJECTORY_METRICS, Measured, columns
-from evaluation.quantities import pluralize
 from evaluation.scoring import metric_values
 from evaluation.statistics import Correction
 from evaluation.statistics.bootstrap import RESAMPLES, SEED

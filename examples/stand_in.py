@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8011, help="port to listen on (default: %(default)s)")
     arguments = parser.parse_args()
     document = yaml.safe_load(arguments.file.read_text(encoding="utf-8"))
-    uvicorn.run(create_app(document), host=arguments.host, port=arguments.port, log_level="warning")
+    uvicorn.run(create_app(document), host=arguments.host, port=arguments.port, http="h11", log_level="warning")
 
 
 if __name__ == "__main__":

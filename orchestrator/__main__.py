@@ -59,7 +59,9 @@ def _tune_garbage_collector() -> None:
 async def _serve(settings: OrchestratorSettings, listening: socket.socket) -> None:
     with listening:
         async with assembled(settings) as orchestrator:
-            server = create_server(create_app(orchestrator), orchestrator.runs)
+            server = create_server(
+                create_app(orchestrator), orchestrator.runs, max_connections=settings.max_connections
+            )
             _log.info("orchestrator.listening", host=settings.host, port=settings.port)
             await server.serve(sockets=[listening])
 

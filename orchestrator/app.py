@@ -13,9 +13,9 @@ from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.web.application import create_application
 from alpha_umi.web.problems import problem_response
-from orchestrator.api import events, tool_calls, tools, trajectories
+from orchestrator.api import audit, events, retention, tool_calls, tools, trajectories
 from orchestrator.assembly import Orchestrator
-from orchestrator.store import NotStorable, StoreError, StoreUnavailable, TrajectoryNotFound
+from orchestrator.store import NotStorable, StoreError, StoreUnavailable, TrajectoryNotFound, TrajectoryPruned
 
 # Ids that `runs` generates; other text in this path segment comes from a client and is not logged.
 _TRAJECTORY_PATH = re.compile(r"/v1/trajectories/(traj_[0-9a-f]{32})(?:/|$)")
@@ -34,8 +34,10 @@ def create_app(orchestrator: Orchestrator) -> FastAPI:
             trajectories.create_router(orchestrator),
             trajectories.create_turn_router(orchestrator),
             events.create_router(orchestrator),
+            retention.create_router(orchestrator),
             tools.create_router(orchestrator),
             tool_calls.create_router(orchestrator),
+            audit.create_router(orchestrator),
         ],
         readiness=orchestrator.readiness,
         registry=orchestrator.metrics.registry,
@@ -56,6 +58,8 @@ async def _store_error(request: Request, error: Exception) -> JSONResponse:
     match error:
         case StoreUnavailable():
             problem = ServiceError("storage-unavailable", str(error))
+        case TrajectoryPruned():
+            problem = ServiceError("trajectory-pruned", str(error))
         case TrajectoryNotFound():
             problem = ServiceError("trajectory-not-found", str(error))
         case NotStorable():

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from alpha_umi.roles.turns import Role
+from orchestrator.admission.admission import Admission
+from orchestrator.admission.rates import Rates
+from orchestrator.admission.running_capacity import RunningCapacity
+from orchestrator.admission.stored_rates import stored_rates
 from orchestrator.failpoints import Failpoints
 from orchestrator.log import LogWriter
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.monitoring import Readiness, StateCollector
+from orchestrator.retention import Retention
 from orchestrator.roles.calls import RoleCalls
 from orchestrator.roles.contexts import RoleContexts
 from orchestrator.roles.replicas import ReplicaSet, role_replicas
@@ -20,6 +27,7 @@ from orchestrator.runs.idempotency import IdempotencyStore
 from orchestrator.runs.manager import RunManager
 from orchestrator.runs.messages import ClientTurns
 from orchestrator.runs.offer import ToolOffers
+from orchestrator.runs.recovery import Recovery
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store import EventStore, open_store
 from orchestrator.tools.egress import Egress
@@ -39,15 +47,18 @@ class Orchestrator:
     sources: ToolSources
     tool_sets: ToolSets
     runs: RunManager
+    admission: Admission
     client_turns: ClientTurns
     request_keys: IdempotencyStore
     metrics: OrchestratorMetrics
     readiness: Readiness
+    retention: Retention
+    now: Callable[[], datetime]
 
 
 @contextlib.asynccontextmanager
 async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrator]:
-    """A running orchestrator; it resumes unfinished trajectories.
+    """A running orchestrator; it loads its tool sources and resumes unfinished trajectories in the background.
 
     Raises `StoreError` or `ToolSourceError` when the database or the file of tool sources cannot be used.
     """
@@ -57,19 +68,43 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         egress = await stack.enter_async_context(_egress(settings))
         registry = ToolRegistry(egress)
         stack.push_async_callback(registry.aclose)
-        sources = ToolSources(registry, store, from_file=from_file)
+        limits = {"max_sources": settings.max_sources, "max_tools": settings.max_source_tools}
+        sources = ToolSources(registry, store, from_file=from_file, **limits)
         stack.push_async_callback(sources.aclose)
         metrics = OrchestratorMetrics()
         roles = await stack.enter_async_context(role_replicas(settings.role_addresses(), settings.role_bearer, metrics))
         store.observe_commits(metrics.count_commit)
         log_writer = LogWriter(store, metrics)
-        dependencies = _driver_dependencies(settings, roles, registry, log_writer, metrics)
+        rates = settings.rates()
+        await stack.enter_async_context(stored_rates(rates, store, log_writer.now))
+        dependencies = _driver_dependencies(settings, roles, registry, log_writer, metrics, rates)
         tool_sets = ToolSets(store)
-        runs = RunManager(store, dependencies, tool_sets=tool_sets, wait_for_sources=sources.wait_for)
+        runs = RunManager(
+            store,
+            dependencies,
+            tool_sets=tool_sets,
+            wait_for_sources=sources.wait_for,
+            capacity=RunningCapacity(
+                dependencies.gate,
+                lambda: settings.running_bounds(settings.role_calls or role.capacity for role in roles.values()),
+            ),
+        )
         stack.push_async_callback(runs.drain)
         metrics.registry.register(StateCollector(runs, log_writer, sources))
         await sources.start()
-        await runs.recover()
+        recovery = Recovery(store, runs, metrics)
+        stack.push_async_callback(recovery.aclose)
+        recovery.start()
+        retention = Retention(
+            store,
+            after=settings.retention,
+            export=settings.retention_export,
+            sets_in_use=tool_sets.in_use,
+            now=log_writer.now,
+            metrics=metrics,
+        )
+        pruning = asyncio.create_task(retention.run(), name="retention")
+        stack.callback(pruning.cancel)
         yield Orchestrator(
             settings=settings,
             store=store,
@@ -77,9 +112,12 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             sources=sources,
             tool_sets=tool_sets,
             runs=runs,
+            admission=Admission(dependencies.gate, runs, settings.queue_limits(), rates, metrics),
             client_turns=ClientTurns(store, runs),
-            request_keys=IdempotencyStore(store, runs, now=log_writer.now),
+            request_keys=IdempotencyStore(store, runs),
             metrics=metrics,
+            retention=retention,
+            now=log_writer.now,
             readiness=Readiness(runs, store, log_writer, roles, constrained=settings.constrained),
         )
 
@@ -94,10 +132,11 @@ def _driver_dependencies(
     registry: ToolRegistry,
     log_writer: LogWriter,
     metrics: OrchestratorMetrics,
+    rates: Rates,
 ) -> DriverDependencies:
     failpoints = Failpoints(settings.failpoint)
     executor = EffectExecutor(
-        calls=RoleCalls(roles, settings.role_timeout_s, metrics, failpoints),
+        calls=RoleCalls(roles, settings.role_timeout_s, metrics, failpoints, capacity=settings.role_calls),
         registry=registry,
         metrics=metrics,
         failpoints=failpoints,
@@ -107,5 +146,10 @@ def _driver_dependencies(
         max_answer_bytes=settings.max_answer_bytes,
     )
     return DriverDependencies(
-        log_writer, executor, failpoints, settings.trajectory_timeout_s, settings.client_tool_timeout_s
+        log_writer,
+        executor,
+        failpoints,
+        settings.trajectory_timeout_s,
+        settings.client_tool_timeout_s,
+        rates=rates,
     )

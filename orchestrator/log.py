@@ -28,6 +28,7 @@ from alpha_umi.trajectory import (
 )
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.store import (
+    AuditEntry,
     EventStore,
     IdempotencyKeyExists,
     NewEvent,
@@ -126,10 +127,12 @@ class LogWriter:
         events: Sequence[Event],
         status: Status | None = None,
         request: RequestKey | None = None,
+        audit: AuditEntry | None = None,
     ) -> list[StoredEvent]:
         """The rows, once they are durable. `status` is the new status of the trajectory; a final one ends it.
 
-        `request` is the idempotency key of the request that caused the events. Waits while the store is unavailable.
+        `request` is the idempotency key of the request that caused the events, `audit` the act for the audit log. Waits
+        while the store is unavailable.
         Raises `SequenceConflict`, `IdempotencyKeyExists`, `TrajectoryNotFound` or `NotStorable`.
         """
         packed = [new_event(event) for event in events]
@@ -143,6 +146,7 @@ class LogWriter:
             status=status,
             finished_at=at if status in FINAL else None,
             request=request,
+            audit=audit,
         )
         try:
             rows = await write()

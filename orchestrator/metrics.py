@@ -29,7 +29,9 @@ class OrchestratorMetrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.started = self._counter("trajectories_started", "Trajectories that were accepted", "strategy")
+        self.refused = self._counter("requests_refused", "Requests that were refused for load or a rate", "reason")
         self._ended = self._counter("trajectories", "Turns of trajectories that ended, by status", "status", "strategy")
+        self.pruned = self._counter("trajectories_pruned", "Trajectories that were deleted")
         self._steps = self._histogram("trajectory_steps", "Steps of ended turns", STEPS, "strategy")
         self._lasted = self._histogram(
             "trajectory_duration_seconds", "Time from the start of a turn to its end", TRAJECTORY_SECONDS, "strategy"
@@ -41,6 +43,18 @@ class OrchestratorMetrics:
         self.role_seconds = self._histogram(
             "role_call_duration_seconds", "Role calls with their retries", SECONDS, "role", "outcome"
         )
+        self.unrecovered = Gauge(
+            "alpha_umi_trajectories_unrecovered",
+            "Unfinished trajectories of an earlier process that are not resumed yet",
+            registry=self.registry,
+        )
+        self.waiting_for_role = Gauge(
+            "alpha_umi_trajectories_waiting_for_role",
+            "Trajectories that wait for an unavailable role",
+            ("role",),
+            registry=self.registry,
+        )
+        self.role_wait_seconds = self._counter("role_wait_seconds", "Seconds of waiting for unavailable roles", "role")
         self.retries = self._counter("role_retries", "Retries of role calls", "role")
         self.failovers = self._counter("role_failovers", "Role calls that went to another replica", "role")
         self.circuit = Gauge(

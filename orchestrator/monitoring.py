@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,8 +19,8 @@ from orchestrator.runs.manager import RunManager
 from orchestrator.store import EventStore, StoreError
 from orchestrator.tools.sources import ToolSources
 
-# No source can have this name, so deleting it changes nothing; but the statement takes the lock that a write needs.
-_NO_SOURCE = "/readyz"
+# How long the check of the event log counts, in seconds, so that probes do not load it.
+STORE_CACHED_S = 1.0
 
 
 class Readiness:
@@ -41,6 +43,9 @@ class Readiness:
         self._log_writer = log_writer
         self._roles = roles
         self._constrained = constrained
+        self._checking = asyncio.Lock()
+        self._checked_at = -math.inf
+        self._store_obstacle: str | None = None
 
     async def __call__(self) -> dict[str, Any]:
         """Details for the answer. Raises `ServiceError` naming what is not ready."""
@@ -60,10 +65,19 @@ class Readiness:
             raise ServiceError(
                 "storage-unavailable", f"{self._log_writer.pending_appends} appends wait for the event log"
             )
+        async with self._checking:
+            if time.monotonic() - self._checked_at >= STORE_CACHED_S:
+                self._store_obstacle = await self._obstacle_of_store()
+                self._checked_at = time.monotonic()
+            if self._store_obstacle is not None:
+                raise ServiceError("storage-unavailable", self._store_obstacle)
+
+    async def _obstacle_of_store(self) -> str | None:
         try:
-            await self._store.delete_tool_source(_NO_SOURCE)
+            await self._store.check_writable()
         except StoreError as error:
-            raise ServiceError("storage-unavailable", str(error)) from error
+            return str(error)
+        return None
 
 
 def _summary(states: Sequence[ReplicaState]) -> str:
@@ -88,8 +102,11 @@ class StateCollector(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """The gauges with their current values."""
-        waiting = self._runs.waiting
-        yield _gauge("trajectories_running", "Trajectories that are being driven", self._runs.active_count - waiting)
+        waiting, queued = self._runs.waiting, self._runs.queued
+        running = self._runs.active_count - waiting - queued
+        yield _gauge("trajectories_running", "Trajectories that are being driven", running)
+        yield _gauge("trajectories_queued", "Trajectories that wait for their turn to be driven", queued)
+        yield _gauge("trajectories_capacity", "Trajectories that may be driven at a time", self._runs.capacity)
         yield _gauge("trajectories_waiting", "Trajectories that wait for a client's tool output", waiting)
         yield _gauge("stopping", "1 while the process shuts down and takes no new work", self._runs.stopping)
         yield _gauge("log_appends_blocked", "Appends that wait for the event log", self._log_writer.pending_appends)

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
+from pydantic import Field, HttpUrl, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from alpha_umi.contract.roles import ROLES
 from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory
+from alpha_umi.quantities import parse_duration
 from alpha_umi.roles.turns import Role
 from alpha_umi.telemetry import LogFormat
 from alpha_umi.trajectory import Limits, UnreadablePolicy
-from alpha_umi.web.keys import Keyring
+from alpha_umi.web.connections import MAX_CONNECTIONS
+from alpha_umi.web.keys import Keyring, StrongSecret
+from orchestrator.admission.admission import QueueLimits
+from orchestrator.admission.rates import Rate, RateKind, Rates
+from orchestrator.admission.running_capacity import LEAST, Bounds
 
 PREFIX = "ALPHA_UMI_"
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+PerMinute = Annotated[int, Field(ge=1, le=1_000_000_000)] | None
 # Base addresses of one role's replicas, comma separated.
 _ADDRESSES = tuple(f"{role}_url" for role in ROLES)
 Addresses = Annotated[tuple[HttpUrl, ...], NoDecode, Field(min_length=1)]
+
+# Roles take turns, and tools take time as well: so many trajectories at most keep a role's engines busy.
+RUNNING_PER_CALL = 4
+# Of a role whose engines report nothing: at least, and at most (vLLM's usual batch).
+UNKNOWN_CAPACITY = (LEAST, 256)
+# The part of a turn's time limit that trajectories may take because others proceed as well.
+SHARE_OF_TIME = 0.25
 
 # Old names of variables, without the prefix, and what replaces them.
 RENAMED = {"ON_UNREADABLE": "ON_PARSE_FAILURE"}
@@ -34,7 +48,7 @@ class RenamedSetting(Exception):
 class OrchestratorSettings(BaseSettings):
     """Address, role services and limits of trajectories. Durations are in seconds.
 
-    `role_timeout_s` bounds a role call with its retries, `tool_timeout_s` one tool call, `trajectory_timeout_s` a
+    `role_timeout_s` bounds an attempt of a role call, `tool_timeout_s` one tool call, `trajectory_timeout_s` a
     turn of a trajectory from its start, or from its recovery after a restart. The time in which it waits for a client's
     tool output does not count: each of those waits is bounded by `client_tool_timeout_s`.
     """
@@ -43,8 +57,11 @@ class OrchestratorSettings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535)] = 8000
-    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(default=(), description="Comma separated")
+    api_keys: Annotated[tuple[StrongSecret, ...], NoDecode] = Field(default=(), description="Comma separated")
     api_keys_file: Path | None = Field(default=None, description="File of hashed keys, as `alpha-umi keys` makes it")
+    max_connections: Annotated[int, Field(ge=16, le=100_000)] = Field(
+        default=MAX_CONNECTIONS, description="Open connections of clients, half of which one address may have"
+    )
     database_url: str = "sqlite:///alpha-umi.db"
     planner_url: Addresses = (HttpUrl("http://127.0.0.1:8001"),)
     caller_url: Addresses = (HttpUrl("http://127.0.0.1:8002"),)
@@ -52,8 +69,14 @@ class OrchestratorSettings(BaseSettings):
     backbone_url: Annotated[tuple[HttpUrl, ...], NoDecode] = Field(
         default=(), description="The single model, for the strategy `single`; comma separated"
     )
-    role_token: SecretStr | None = Field(default=None, description="Bearer token of the role services")
+    role_token: StrongSecret | None = Field(default=None, description="Bearer token of the role services")
     tool_sources: Path | None = Field(default=None, description="YAML or JSON file of tool sources")
+    max_sources: Annotated[int, Field(ge=0)] = Field(
+        default=100, description="Tool sources that an owner may register; shared ones do not count"
+    )
+    max_source_tools: Annotated[int, Field(ge=0)] = Field(
+        default=10_000, description="Tools that the sources of an owner may have together"
+    )
     allow_loopback_tools: bool = False
     allowed_tool_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Hosts, comma separated, whose addresses may be private"
@@ -90,10 +113,34 @@ class OrchestratorSettings(BaseSettings):
     retrieve_tools: Annotated[int, Field(ge=1, le=50)] = Field(
         default=10, description="Tools that a step is offered when they are retrieved"
     )
+    retention: timedelta | None = Field(
+        default=None, description="How long a trajectory is stored after its end, such as 30d; for ever by default"
+    )
+    retention_export: Path | None = Field(
+        default=None, description="Folder to which a trajectory is exported before it is deleted for its age"
+    )
     role_timeout_s: Seconds = 120
     tool_timeout_s: Seconds = 20
     trajectory_timeout_s: Seconds = 900
     client_tool_timeout_s: Seconds = Field(default=600, description="Timeout of a client tool's output")
+    max_running: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        default=None,
+        description="Trajectories that proceed at a time; by default as many as raise the rate at which they end, at "
+        "most four times what the smallest role runs at once, and at least 64",
+    )
+    max_queued: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        default=4_096, description="Unfinished trajectories beyond those that proceed"
+    )
+    max_queued_per_owner: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
+        default=None, description="The same of one owner; half of ALPHA_UMI_MAX_QUEUED by default"
+    )
+    max_queue_s: Seconds = Field(default=30, description="Expected wait above which a standing queue takes no more")
+    role_calls: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        default=None, description="Calls of each role at a time; by default what its engines run at once"
+    )
+    rate_requests: PerMinute = Field(default=None, description="Requests for work of each owner, a minute")
+    rate_trajectories: PerMinute = Field(default=None, description="Trajectories and messages of each owner, a minute")
+    rate_tokens: PerMinute = Field(default=None, description="Tokens that the roles use for each owner, a minute")
     failpoint: str | None = Field(
         default=None, pattern=r"^[a-z_.]+:[1-9][0-9]*$", description="For crash tests: NAME:N ends the process there"
     )
@@ -114,7 +161,33 @@ class OrchestratorSettings(BaseSettings):
             raise ValueError("an address is listed twice; name each replica once")
         return urls
 
-    @field_validator("role_token", "api_keys_file", "max_tokens", mode="before")
+    @field_validator("retention", mode="before")
+    @classmethod
+    def _period(cls, value: Any) -> Any:
+        if isinstance(value, str) and value and (period := parse_duration(value)) is None:
+            raise ValueError("write a number and m, h, d or w, such as 30d")
+        return period if isinstance(value, str) and value else value or None
+
+    @field_validator("retention_export")
+    @classmethod
+    def _folder(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_dir():
+            raise ValueError("there is no such folder; create it, writable for this service alone")
+        return path
+
+    @field_validator(
+        "role_token",
+        "api_keys_file",
+        "max_tokens",
+        "max_running",
+        "max_queued_per_owner",
+        "role_calls",
+        "rate_requests",
+        "rate_trajectories",
+        "rate_tokens",
+        "retention_export",
+        mode="before",
+    )
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
         return None if value == "" else value
@@ -129,6 +202,29 @@ class OrchestratorSettings(BaseSettings):
             max_depth=request.max_depth or self.search_depth,
             max_width=self.search_width,
         )
+
+    def queue_limits(self) -> QueueLimits:
+        """The limits of the queue of trajectories."""
+        per_owner = self.max_queued // 2 if self.max_queued_per_owner is None else self.max_queued_per_owner
+        return QueueLimits(self.max_queued, per_owner, self.max_queue_s)
+
+    def rates(self) -> Rates:
+        """The rates that have a limit, with nothing used."""
+        limits: dict[RateKind, int | None] = {
+            "requests": self.rate_requests,
+            "trajectories": self.rate_trajectories,
+            "tokens": self.rate_tokens,
+        }
+        return {kind: Rate(limit) for kind, limit in limits.items() if limit is not None}
+
+    def running_bounds(self, capacities: Iterable[int | None]) -> Bounds:
+        """The number of trajectories that proceed at a time, by the capacities of the roles; None is an unknown one."""
+        if self.max_running is not None:
+            return Bounds(self.max_running, self.max_running)
+        known = [UNKNOWN_CAPACITY if capacity is None else (capacity, capacity) for capacity in capacities]
+        low, high = min(known, default=UNKNOWN_CAPACITY)
+        seconds = SHARE_OF_TIME * self.trajectory_timeout_s
+        return Bounds(max(LEAST, low), max(LEAST, RUNNING_PER_CALL * high), seconds)
 
     def keyring(self) -> Keyring:
         """The API keys. Raises `KeyFileUnusable`."""

@@ -44,7 +44,7 @@ ALLOWED = {
     "services.shared": ("services.shared", "services.planner", "services.caller", "services.summarizer", "alpha_umi"),
     "orchestrator": (
         "orchestrator", "alpha_umi.trajectory", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.web",
-        "alpha_umi.telemetry",
+        "alpha_umi.telemetry", "alpha_umi.quantities",
     ),
     "examples": ("examples",),
     # Calls are made and told as the orchestrator does.
@@ -62,7 +62,7 @@ ALLOWED = {
     ),
     "evaluation": (
         "evaluation", "recordings", "alpha_umi.client", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.trajectory",
-        "alpha_umi.serving.engine", "alpha_umi.plain_text", "alpha_umi.atomic",
+        "alpha_umi.serving.engine", "alpha_umi.plain_text", "alpha_umi.atomic", "alpha_umi.quantities",
     ),
     # The process supervisor; tool source files are checked by the orchestrator's parser.
     "cli.local": (
@@ -83,6 +83,7 @@ ALLOWED = {
     "cli.event_log": ("cli", "alpha_umi", "orchestrator.store.tables"),
     "deploy": ("deploy",),
     "alpha_umi.plain_text": (),
+    "alpha_umi.quantities": (),
 }  # fmt: skip
 STANDARD_LIBRARY_ONLY = ("alpha_umi.atomic", "alpha_umi.roles")
 ONLY_VLLM = "alpha_umi.serving.vllm_engine"

@@ -28,7 +28,7 @@ from orchestrator.app import create_app
 from orchestrator.assembly import assembled
 from orchestrator.settings import OrchestratorSettings
 
-KEY = "canary-key-4c1d"
+KEY = "canary-key-4c1d-9b0e57a2f681"
 WRONG: list[dict[str, str]] = [
     {},
     {"Authorization": "Bearer wrong"},
@@ -81,8 +81,9 @@ def assert_refused(response: httpx.Response) -> None:
         assert KEY not in response.text
 
 
-async def test_every_route_of_every_service_asks_for_a_key(tmp_path: Path) -> None:
+async def test_every_route_of_every_service_asks_for_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"/healthz", "/readyz"} == OPEN_PATHS
+    monkeypatch.setattr("alpha_umi.web.guard.MAX_DELAY_S", 0)
     async with applications(tmp_path) as apps:
         for name, app in apps.items():
             known = list(routes(app))

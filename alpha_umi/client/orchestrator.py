@@ -29,7 +29,7 @@ from alpha_umi.contract.http import is_loopback
 from alpha_umi.contract.problems import Problem
 from alpha_umi.contract.tool_calls import ToolCallResult, ToolDetails
 from alpha_umi.contract.tool_sources import ToolSourceInfo, ToolSourceList
-from alpha_umi.contract.trajectories import CreateTrajectory, ToolList, Trajectory, TrajectoryList
+from alpha_umi.contract.trajectories import CreateTrajectory, Prune, Pruned, ToolList, Trajectory, TrajectoryList
 from alpha_umi.contract.validation import explain
 from alpha_umi.trajectory import Status
 
@@ -160,6 +160,14 @@ class OrchestratorClient:
             if error.kind != "trajectory-finished":
                 raise
             return await self.trajectory(trajectory_id)
+
+    async def prune(self, request: Prune) -> Pruned:
+        """Delete a batch of old trajectories."""
+        return await self._read(Pruned, "POST", "/v1/prune", json=_body(request))
+
+    async def delete(self, trajectory_id: str) -> None:
+        """Delete a finished trajectory for good."""
+        await self._send("DELETE", _path(trajectory_id))
 
     async def tools(self) -> ToolList:
         """The tools on offer."""

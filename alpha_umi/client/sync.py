@@ -12,7 +12,7 @@ from alpha_umi.client.orchestrator import OrchestratorClient
 from alpha_umi.contract.client_turns import AddMessage
 from alpha_umi.contract.tool_calls import ToolCallResult, ToolDetails
 from alpha_umi.contract.tool_sources import ToolSourceInfo
-from alpha_umi.contract.trajectories import CreateTrajectory, ToolList, Trajectory
+from alpha_umi.contract.trajectories import CreateTrajectory, Prune, Pruned, ToolList, Trajectory
 from alpha_umi.trajectory import Status
 
 Item = TypeVar("Item")
@@ -64,6 +64,14 @@ class SyncOrchestratorClient:
     def cancel(self, trajectory_id: str) -> Trajectory:
         """See `OrchestratorClient.cancel`."""
         return self._run(self._client.cancel(trajectory_id))
+
+    def prune(self, request: Prune) -> Pruned:
+        """See `OrchestratorClient.prune`."""
+        return self._run(self._client.prune(request))
+
+    def delete(self, trajectory_id: str) -> None:
+        """See `OrchestratorClient.delete`."""
+        self._run(self._client.delete(trajectory_id))
 
     def tools(self) -> ToolList:
         """See `OrchestratorClient.tools`."""

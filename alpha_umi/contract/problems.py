@@ -6,9 +6,10 @@ meant for programs, `detail` for people, `errors` names the fields at fault and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,9 +19,13 @@ TYPE_PREFIX = "urn:alpha-umi:problem:"
 
 Kind = Literal[
     "invalid-request",
+    "malformed-request",
+    "head-too-large",
+    "request-timeout",
     "body-too-large",
     "unsupported-media-type",
     "unauthorized",
+    "forbidden",
     "misdirected-request",
     "not-found",
     "method-not-allowed",
@@ -37,7 +42,9 @@ Kind = Literal[
     "engine-dead",
     "role-unavailable",
     "storage-unavailable",
+    "overloaded",
     "trajectory-not-found",
+    "trajectory-pruned",
     "trajectory-finished",
     "trajectory-busy",
     "trajectory-full",
@@ -50,6 +57,7 @@ Kind = Literal[
     "tool-source-invalid",
     "tool-source-exists",
     "tool-source-not-found",
+    "owner-limit",
     "shutting-down",
     "internal",
 ]
@@ -66,11 +74,15 @@ class ProblemKind:
 
 PROBLEMS: dict[Kind, ProblemKind] = {
     "invalid-request": ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "The request is not valid"),
+    "malformed-request": ProblemKind(HTTPStatus.BAD_REQUEST, "This is no valid HTTP/1.1"),
+    "head-too-large": ProblemKind(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request has too large a head"),
+    "request-timeout": ProblemKind(HTTPStatus.REQUEST_TIMEOUT, "The request did not arrive in time"),
     "body-too-large": ProblemKind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request body is too large"),
     "unsupported-media-type": ProblemKind(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The request body is not declared as JSON"
     ),
     "unauthorized": ProblemKind(HTTPStatus.UNAUTHORIZED, "A valid bearer key is needed"),
+    "forbidden": ProblemKind(HTTPStatus.FORBIDDEN, "The key may not do this"),
     "misdirected-request": ProblemKind(HTTPStatus.MISDIRECTED_REQUEST, "The Host header does not name this service"),
     "not-found": ProblemKind(HTTPStatus.NOT_FOUND, "There is nothing at this address"),
     "method-not-allowed": ProblemKind(HTTPStatus.METHOD_NOT_ALLOWED, "The method is not allowed here"),
@@ -88,6 +100,7 @@ PROBLEMS: dict[Kind, ProblemKind] = {
     "role-unavailable": ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "A role service cannot be reached", 5),
     "storage-unavailable": ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "The event log cannot be written", 5),
     "trajectory-not-found": ProblemKind(HTTPStatus.NOT_FOUND, "There is no such trajectory"),
+    "trajectory-pruned": ProblemKind(HTTPStatus.GONE, "The trajectory was deleted"),
     "trajectory-finished": ProblemKind(HTTPStatus.CONFLICT, "The trajectory has ended already"),
     "trajectory-busy": ProblemKind(HTTPStatus.CONFLICT, "The trajectory has not ended yet"),
     "trajectory-full": ProblemKind(HTTPStatus.CONFLICT, "The trajectory has no room for a further turn"),
@@ -102,6 +115,8 @@ PROBLEMS: dict[Kind, ProblemKind] = {
     "tool-source-invalid": ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "The tool source cannot be used"),
     "tool-source-exists": ProblemKind(HTTPStatus.CONFLICT, "The tool source collides with another one"),
     "tool-source-not-found": ProblemKind(HTTPStatus.NOT_FOUND, "There is no such tool source"),
+    "owner-limit": ProblemKind(HTTPStatus.TOO_MANY_REQUESTS, "The owner of the key has used its share", 5),
+    "overloaded": ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "The service has more work than it finishes in time", 5),
     "shutting-down": ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "The service is shutting down", 5),
     "internal": ProblemKind(HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed; this is a defect"),
 }
@@ -136,7 +151,10 @@ class Problem(BaseModel):
 
 
 class ServiceError(Exception):
-    """A failure that has a place in the table. `extra` members join the document (RFC 9457, section 3.2)."""
+    """A failure that has a place in the table.
+
+    `extra` members join the document (RFC 9457, section 3.2), `headers` those of the response.
+    """
 
     def __init__(
         self,
@@ -147,6 +165,7 @@ class ServiceError(Exception):
         remedy: str | None = None,
         errors: Sequence[FieldProblem] = (),
         extra: dict[str, Any] | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__(detail)
         self.kind: Kind = kind
@@ -154,6 +173,7 @@ class ServiceError(Exception):
         named = [] if field is None else [FieldProblem(field=field, message=detail, remedy=remedy)]
         self.errors = [*named, *errors]
         self.extra = extra or {}
+        self.headers = headers
 
     def document(self, request_id: str | None = None) -> Problem:
         """The problem document for a response."""

@@ -320,6 +320,9 @@ class ModelInfo(WireModel):
     owned_by: str = "alpha-umi"
     max_model_len: int
     answer_tokens: int | None = Field(default=None, description="Bound of an answer, where a request sets none")
+    capacity: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="Generations that the engine runs at once; null if unknown"
+    )
     role: str
     template: str
     planner_label: PlannerLabel = "assistant"

@@ -5,7 +5,8 @@ that have no state. `event_data` writes both; `read_stream_event` separates them
 `replay(machine_events(stream))` is the orchestrator's state.
 
 The stream sends every event of the log but `effect.intended`, and `trajectory.finished` of the newest turn only.
-Between them it sends text while a role writes it, and `reconnect` where it has to stop early; those have no id.
+Between them it sends text while a role writes it, `role.unavailable` and `role.available` around a wait for a role, and
+`reconnect` where it has to stop early; those have no id.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from alpha_umi.contract.trajectories import Trajectory
 from alpha_umi.contract.validation import explain
+from alpha_umi.roles.turns import Role
 from alpha_umi.trajectory import (
     EVENT_TYPES,
     ActionRequired,
@@ -45,12 +47,19 @@ from alpha_umi.trajectory import (
 WritingRole = Literal["planner", "summarizer", "backbone"]
 _DELTA = ".delta"
 _RECONNECT = "reconnect"
+_UNAVAILABLE: Final = "role.unavailable"
+_AVAILABLE: Final = "role.available"
 _LOG_ONLY = EffectIntended("").type
 EVENT_NAMES: tuple[str, ...] = (
     *(name for name in EVENT_TYPES if name != _LOG_ONLY),
     *(f"{role}{_DELTA}" for role in get_args(WritingRole)),
+    _UNAVAILABLE,
+    _AVAILABLE,
     _RECONNECT,
 )
+
+
+_ROLE: TypeAdapter[Role] = TypeAdapter(Role)
 
 
 class EventNotUnderstood(ValueError):
@@ -69,6 +78,23 @@ class TextDelta:
     def name(self) -> str:
         """Its name in the stream."""
         return f"{self.role}{_DELTA}"
+
+
+@dataclass(frozen=True)
+class RoleOutage:
+    """The trajectory begins to wait for a role whose service is unavailable."""
+
+    role: Role
+    reason: str = ""
+    name: Literal["role.unavailable"] = _UNAVAILABLE
+
+
+@dataclass(frozen=True)
+class RoleRecovered:
+    """The trajectory waits no longer: it calls the role again."""
+
+    role: Role
+    name: Literal["role.available"] = _AVAILABLE
 
 
 @dataclass(frozen=True)
@@ -103,9 +129,9 @@ class EventContext(BaseModel):
 
 @dataclass(frozen=True)
 class StreamEvent:
-    """An event as a client receives it. `id` is its row in the log, empty for live text and `reconnect`."""
+    """An event as a client receives it. `id` is its row in the log, empty for what is not in the log."""
 
-    event: Event | TextDelta | Reconnect | UnknownKind
+    event: Event | TextDelta | RoleOutage | RoleRecovered | Reconnect | UnknownKind
     context: EventContext = field(default_factory=EventContext)
     id: str = ""
 
@@ -120,9 +146,15 @@ def event_data(transition: Transition, trajectory_id: str) -> dict[str, Any] | N
     return {"trajectory_id": trajectory_id, **fields, **_context(transition)}
 
 
-def delta_data(delta: TextDelta) -> dict[str, Any]:
-    """The data of live text."""
-    return {"step": delta.step, "text": delta.text}
+def live_data(event: TextDelta | RoleOutage | RoleRecovered) -> dict[str, Any]:
+    """The data of live text, or of a role's availability."""
+    match event:
+        case TextDelta():
+            return {"step": event.step, "text": event.text}
+        case RoleOutage():
+            return {"role": event.role, "reason": event.reason}
+        case RoleRecovered():
+            return {"role": event.role}
 
 
 def read_stream_event(name: str, data: str, event_id: str = "") -> StreamEvent:
@@ -137,10 +169,15 @@ def read_stream_event(name: str, data: str, event_id: str = "") -> StreamEvent:
         values = _object(data)
         if name == _RECONNECT:
             return StreamEvent(Reconnect(str(values.get("reason", ""))))
+        if name in (_UNAVAILABLE, _AVAILABLE):
+            role = _ROLE.validate_python(values.get("role"))
+            return StreamEvent(
+                RoleOutage(role, str(values.get("reason", ""))) if name == _UNAVAILABLE else RoleRecovered(role)
+            )
         context = EventContext.model_validate(values)
         if name.endswith(_DELTA):
-            role: Any = name.removesuffix(_DELTA)
-            return StreamEvent(TextDelta(role, context.step, str(values.get("text", ""))))
+            writer: Any = name.removesuffix(_DELTA)
+            return StreamEvent(TextDelta(writer, context.step, str(values.get("text", ""))))
         return StreamEvent(parse_event({**values, "type": name}, ignore_unknown_fields=True), context, event_id)
     except ValidationError as error:
         raise EventNotUnderstood(f"the event {name!r} cannot be read: {explain(error)}") from error
@@ -156,7 +193,7 @@ def machine_events(stream: Iterable[StreamEvent]) -> Iterator[Event]:
     ended = True
     for item in stream:
         match item.event:
-            case TextDelta() | Reconnect():
+            case TextDelta() | RoleOutage() | RoleRecovered() | Reconnect():
                 continue
             case UnknownKind(name=name):
                 where = f" (id {item.id})" if item.id else ""

@@ -23,14 +23,16 @@ class LeftOutInfo(WireModel):
 
 
 class ToolSourceInfo(WireModel):
-    """A source without its secrets. `failed` ones are tried again; `error` says what is wrong with them.
+    """A source without its secrets. `shared` ones are offered to all owners, others to theirs alone.
 
-    `prompt_tokens` is an estimate of the tokens that all its tools take in a prompt.
+    `failed` ones are tried again; `error` says what is wrong with them. `prompt_tokens` is an estimate of the tokens
+    that all its tools take in a prompt.
     """
 
     name: str
     kind: str
     origin: Origin
+    shared: bool = False
     url: str | None
     base_url: str | None
     effect: str

@@ -25,6 +25,21 @@ MetadataName = Annotated[str, Field(max_length=64)]
 MetadataText = Annotated[str, Field(max_length=512)]
 
 
+class Prune(WireModel):
+    """`POST /v1/prune`. `all_owners` needs the scope `operate`."""
+
+    older_than_s: Annotated[float, Field(ge=0, le=10**9, description="Seconds since the end of a trajectory")]
+    status: list[Status] = Field(default=[], max_length=8, description="Only trajectories with one of these statuses")
+    all_owners: bool = False
+
+
+class Pruned(WireModel):
+    """A batch of trajectories was deleted."""
+
+    deleted: int
+    has_more: bool
+
+
 class CreateTrajectory(WireModel):
     """`POST /v1/trajectories`."""
 
@@ -158,11 +173,15 @@ class TrajectoryError(WireModel):
 
 
 class Trajectory(WireModel):
-    """A trajectory. `status`, `answer`, `error` and `finished_at` are those of the newest user turn."""
+    """A trajectory. `status`, `answer`, `error` and `finished_at` are those of the newest user turn.
+
+    `waiting_for` is the role that it waits for now, because the role's service is unavailable.
+    """
 
     id: str
     object: Literal["trajectory"] = "trajectory"
     status: Status
+    waiting_for: Role | None = None
     instruction: str
     tools: list[str]
     strategy: str

@@ -90,6 +90,7 @@ def _info(context: RoleContext, created: int) -> ModelInfo:
         created=created,
         max_model_len=host.engine.context,
         answer_tokens=context.answer_tokens,
+        capacity=host.engine.capacity,
         role=host.model.role,
         template=host.model.template.name,
         planner_label=host.model.planner_label,

@@ -123,6 +123,10 @@ class Engine(Protocol):
     def context(self) -> int:
         """Tokens of prompt and answer together."""
 
+    @property
+    def capacity(self) -> int | None:
+        """Generations that run at once, before others wait in the engine; None if it is unknown."""
+
     async def start(self) -> None:
         """Load the model. Raises the error that prevents it; after `EngineUnavailable` it can be called again."""
 

@@ -87,6 +87,10 @@ class RemoteEngine:
         """Tokens of prompt and answer together."""
         return self._context
 
+    @property
+    def capacity(self) -> None:
+        """Unknown: the interface does not tell, and the server may have other clients."""
+
     async def start(self) -> None:
         """Check that the server has the model and supports the extensions.
 

@@ -58,6 +58,7 @@ class ScriptedEngine:
 
     rules: Sequence[Rule]
     context: int = 8_192
+    capacity: int | None = None
     adapters: Sequence[str] = ()
     dead: bool = False
     aborted: int = 0

@@ -12,6 +12,7 @@ from alpha_umi.roles.template import PlannerLabel
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.processor import Dtype
 from alpha_umi.telemetry import LogFormat
+from alpha_umi.web.keys import StrongSecret
 
 PORTS = {"planner": 8001, "caller": 8002, "summarizer": 8003, "backbone": 8004, "shared": 8001}
 # Enough for nearly all published turns of each role; a request can set its own bound.
@@ -29,7 +30,7 @@ class RoleSettings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535)] | None = None
-    token: SecretStr | None = Field(default=None, description="Bearer token that the orchestrator must show")
+    token: StrongSecret | None = Field(default=None, description="Bearer token that the orchestrator must show")
     model: Path | None = Field(default=None, description="Model folder; the embedded default when unset")
     adapters: Path | None = Field(default=None, description="Folder with an adapter for each role of a shared engine")
     template: str | None = Field(default=None, description="Template, where the model's manifest names none")

@@ -62,6 +62,11 @@ class EngineView:
         """Tokens of prompt and answer together."""
         return self.shared.engine.context
 
+    @property
+    def capacity(self) -> int | None:
+        """Generations of all views together."""
+        return self.shared.engine.capacity
+
     async def start(self) -> None:
         """Load the model for all views. Raises the error that prevents it."""
         await self.shared.start()

@@ -75,6 +75,19 @@ class VllmEngine:
         """Tokens of prompt and answer together."""
         return self._options.context
 
+    @property
+    def capacity(self) -> int | None:
+        """The sequences of vLLM's batch, or those that its KV cache holds; None before the model is loaded.
+
+        A sequence is assumed to fill a quarter of the context. Where several are longer, vLLM preempts some.
+        """
+        if self._llm is None:
+            return None
+        config = self._llm.vllm_config
+        batch: int = config.scheduler_config.max_num_seqs
+        tokens: int | None = config.cache_config.kv_cache_size_tokens
+        return batch if tokens is None else max(1, min(batch, tokens * 4 // self._options.context))
+
     async def start(self) -> None:
         """Load the model and its adapters. Raises what vLLM raises."""
         loop = asyncio.get_running_loop()

@@ -42,7 +42,8 @@ def reach_limit(state: State, event: LimitReached) -> State:
 
 def fail(state: State, event: RoleFailed) -> State:
     """A role failed."""
-    return end(state, "failed", Failure(f"{event.role}_failed", event.reason))
+    kind = "unavailable" if event.unavailable else "failed"
+    return end(state, "failed", Failure(f"{event.role}_{kind}", event.reason))
 
 
 def cancel(state: State, event: Cancelled) -> State:

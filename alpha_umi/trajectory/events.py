@@ -83,11 +83,13 @@ class MessageAdded:
 class EffectIntended:
     """Intent: the current effect is about to be performed. It is committed before the request is sent.
 
-    The stream does not send this kind, because it changes only `State.in_flight`.
+    `effect_class` is that of a tool call when it was intended (None for roles, and in logs of versions that did not
+    record it). The stream does not send this kind, because it changes only `State.in_flight`.
     """
 
     type: Literal["effect.intended"] = field(default="effect.intended", kw_only=True)
     effect: str
+    effect_class: Literal["read", "keyed_write", "unkeyed_write"] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -205,12 +207,16 @@ class LimitReached:
 
 @dataclass(frozen=True)
 class RoleFailed:
-    """A role call failed: the service is unavailable, too slow, or its response is invalid."""
+    """A role call failed: the service refused it, or its response is invalid.
+
+    `unavailable`: the role was away, and the time limit of the trajectory was reached while it waited.
+    """
 
     type: Literal["role.failed"] = field(default="role.failed", kw_only=True)
     role: Role
     reason: str
     latency_ms: int = 0
+    unavailable: bool = False
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ def _intend(state: State, event: EffectIntended) -> State:
     effect = effect_of(state)
     if effect is None or effect_key(effect) != event.effect:
         raise IllegalEvent(f"the intent {event.effect!r} is not the next effect")
-    return replace(state, in_flight=event.effect)
+    return replace(state, in_flight=event)
 
 
 Move = Callable[[State, Any], State]

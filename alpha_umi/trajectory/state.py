@@ -10,7 +10,7 @@ from typing import Any, Literal
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Role, Tool, Turn
 from alpha_umi.trajectory.effects import Status
-from alpha_umi.trajectory.events import CallOutput, RoleOutput, Usage
+from alpha_umi.trajectory.events import CallOutput, EffectIntended, RoleOutput, Usage
 from alpha_umi.trajectory.limits import DeadEndReason, Limits
 
 
@@ -148,7 +148,7 @@ class State:
     `outcome` is the final status, once it is determined. `turn_start` is the index of the first step of the newest user
     turn; `answer`, `error` and `outcome` belong to that turn. `messages` are those of user and assistant.
 
-    `tool_set` and `retrieve` are those of `TrajectoryCreated`.
+    `tool_set` and `retrieve` are those of `TrajectoryCreated`. `in_flight` is the intent of the current effect.
 
     `tip` is the parent of the next step, None at the beginning of a turn; `history` has the turns up to it, without
     abandoned branches. `dead_end` is set while a search must backtrack.
@@ -167,7 +167,7 @@ class State:
     answer: str | None = None
     error: Failure | None = None
     outcome: Status | None = None
-    in_flight: str | None = None
+    in_flight: EffectIntended | None = None
     turn_start: int = 0
     messages: tuple[Message, ...] = ()
     tip: int | None = None

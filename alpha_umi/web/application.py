@@ -7,19 +7,19 @@ from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, disable_created_metrics, generate_latest
 
 from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.web.access import AccessLog, HttpMetrics
-from alpha_umi.web.documentation import PLAIN_TEXT, openapi_document
+from alpha_umi.web.documentation import PLAIN_TEXT, documentation_asset, documentation_page, openapi_document
 from alpha_umi.web.guard import KeyGuard
-from alpha_umi.web.keys import Keyring, as_keyring
+from alpha_umi.web.keys import Keyring, Scope, as_keyring
 from alpha_umi.web.problems import PROBLEM_RESPONSES, install_problem_handlers
 from alpha_umi.web.request_id import LogIds, RequestContext, no_log_ids
+from alpha_umi.web.scopes import Operator
 
 # The `_created` series of each counter are not used.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -59,7 +59,7 @@ def create_application(
         redoc_url=None,
     )
     # The last one added handles a request first.
-    app.add_middleware(KeyGuard, keys=as_keyring(keys))
+    app.add_middleware(KeyGuard, keys=as_keyring(keys), registry=registry)
     app.add_middleware(AccessLog, metrics=HttpMetrics(registry))
     app.add_middleware(RequestContext, max_body_bytes=max_body_bytes, log_ids=log_ids)
     install_problem_handlers(app)
@@ -91,6 +91,11 @@ class _LoggedReadiness:
             _log.info("readiness.changed", ready=obstacle is None, detail=obstacle)
 
 
+def _visible(details: dict[str, Any], scopes: frozenset[Scope]) -> dict[str, Any]:
+    """The details of `/readyz` for a sender: none for strangers, and addresses of services only for operators."""
+    return {name: value for name, value in details.items() if scopes and (name != "replicas" or "operate" in scopes)}
+
+
 def _operations(app: FastAPI, readiness: Readiness, registry: CollectorRegistry) -> APIRouter:
     router = APIRouter(tags=["operations"])
 
@@ -101,11 +106,16 @@ def _operations(app: FastAPI, readiness: Readiness, registry: CollectorRegistry)
     ask = _LoggedReadiness(readiness)
 
     @router.get("/readyz", summary="The service can answer now")
-    async def readyz() -> dict[str, Any]:
-        return {"status": "ready", **await ask()}
+    async def readyz(request: Request) -> dict[str, Any]:
+        scopes: frozenset[Scope] = request.state.principal.scopes
+        try:
+            return {"status": "ready", **_visible(await ask(), scopes)}
+        except ServiceError as error:
+            detail = error.detail if scopes else "the service cannot answer now"
+            raise ServiceError(error.kind, detail, extra=_visible(error.extra, scopes)) from error
 
     @router.get("/metrics", summary="Prometheus metrics", response_class=Response, responses=PLAIN_TEXT)
-    async def metrics() -> Response:
+    async def metrics(_: Operator) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     @router.get("/openapi.json", include_in_schema=False)
@@ -113,7 +123,11 @@ def _operations(app: FastAPI, readiness: Readiness, registry: CollectorRegistry)
         return JSONResponse(openapi_document(app))
 
     @router.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(openapi_url="/openapi.json", title=app.title)
+    async def docs() -> Response:
+        return documentation_page(app.title)
+
+    @router.get("/docs/{asset}", include_in_schema=False)
+    async def asset(asset: str) -> Response:
+        return documentation_asset(asset)
 
     return router

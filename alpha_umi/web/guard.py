@@ -10,8 +10,14 @@ and refuses a request before its body is read. It uses the path of the ASGI scop
 
 from __future__ import annotations
 
+import asyncio
+import ipaddress
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from prometheus_client import CollectorRegistry, Counter
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -19,11 +25,21 @@ from alpha_umi import telemetry
 from alpha_umi.contract.http import is_loopback
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.web.key_file import KEY
-from alpha_umi.web.keys import NOBODY, Keyring, Principal
+from alpha_umi.web.keys import ANONYMOUS, NOBODY, Keyring, Principal
 from alpha_umi.web.problems import problem_response
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 POLICY_VIOLATION = 1008
+# Of a sender without a valid key on those paths.
+STRANGER = Principal(ANONYMOUS, "", frozenset())
+
+# Refusals of one address before they are slowed. Then the delay doubles again and again; the count halves with time.
+FREE_REFUSALS = 20
+DOUBLED_EVERY = 10
+FIRST_DELAY_S = 0.01
+MAX_DELAY_S = 2.0
+HALF_LIFE_S = 30.0
+MAX_ADDRESSES = 10_000
 
 _log = telemetry.logger(__name__)
 
@@ -31,9 +47,13 @@ _log = telemetry.logger(__name__)
 class KeyGuard:
     """ASGI middleware: adds `request.state.principal`, and the id of the key to log lines, or answers 401."""
 
-    def __init__(self, app: ASGIApp, *, keys: Keyring) -> None:
+    def __init__(self, app: ASGIApp, *, keys: Keyring, registry: CollectorRegistry) -> None:
         self._app = app
         self._keys = keys
+        self._refusals = Refusals()
+        self._refused = Counter(
+            "alpha_umi_http_unauthorized", "Requests without a valid key", ("reason",), registry=registry
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -43,25 +63,73 @@ class KeyGuard:
         try:
             principal = self._admit(HTTPConnection(scope))
         except ServiceError as error:
-            await _refuse(error, scope, receive, send)
-            return
+            is_open = scope["path"] in OPEN_PATHS
+            # A wrong key is slowed there, too: the answer of `/readyz` shows whether a key is valid.
+            if isinstance(error, _Unauthorized) and not (is_open and error.reason == "missing"):
+                await self._slow_down(error, scope)
+            if not is_open:
+                await _refuse(error, scope, receive, send)
+                return
+            principal = STRANGER
         scope.setdefault("state", {})["principal"] = principal
         with telemetry.bind(key_id=principal.key_id):
             await self._app(scope, receive, send)
 
     def _admit(self, connection: HTTPConnection) -> Principal:
         """Who sends the request. Raises `ServiceError`."""
-        if connection.scope["path"] in OPEN_PATHS:
-            return NOBODY
         if not self._keys.required:
             _check_host(connection)
             return NOBODY
-        scheme, _, key = connection.headers.get("authorization", "").partition(" ")
-        principal = self._keys.principal(key.strip()) if scheme.lower() == "bearer" else None
-        if principal is None:
-            _log_refusal(connection, key)
-            raise ServiceError("unauthorized", "send `Authorization: Bearer KEY` with a key of this service")
-        return principal
+        scheme, _, shown = connection.headers.get("authorization", "").partition(" ")
+        entry = self._keys.entry(shown.strip()) if scheme.lower() == "bearer" else None
+        if entry is None or entry.expired:
+            reason = "expired" if entry is not None else "unknown" if scheme else "missing"
+            raise _Unauthorized(reason, entry.id if entry else _id_shown(shown))
+        return Principal(entry.id, entry.owner, entry.grant.scopes)
+
+    async def _slow_down(self, error: _Unauthorized, scope: Scope) -> None:
+        client = scope["client"][0] if scope.get("client") else ""
+        self._refused.labels(error.reason).inc()
+        _log.info("request.unauthorized", client=client, reason=error.reason, shown_id=error.shown_id)
+        await asyncio.sleep(self._refusals.delay(client))
+
+
+class Refusals:
+    """Slows the refusals of a client address that has many. Requests with a valid key are never slowed."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._counts: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def delay(self, address: str) -> float:
+        """Count a refusal; the seconds that it has to wait."""
+        network = _network_of(address)
+        now = self._clock()
+        before, at = self._counts.pop(network, (0.0, now))
+        count = before * 0.5 ** ((now - at) / HALF_LIFE_S) + 1
+        self._counts[network] = count, now
+        if len(self._counts) > MAX_ADDRESSES:
+            self._counts.popitem(last=False)
+        steps = (count - FREE_REFUSALS) / DOUBLED_EVERY
+        return 0 if steps <= 0 else min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** min(steps, 100))
+
+
+class _Unauthorized(ServiceError):
+    def __init__(self, reason: str, shown_id: str | None) -> None:
+        super().__init__("unauthorized", "send `Authorization: Bearer KEY` with a key of this service")
+        self.reason = reason
+        self.shown_id = shown_id
+
+
+def _network_of(address: str) -> str:
+    """The address, or the network of an IPv6 client, which has all addresses of it."""
+    return str(ipaddress.ip_network(f"{address.partition('%')[0]}/64", strict=False)) if ":" in address else address
+
+
+def _id_shown(key: str) -> str | None:
+    """The id of a well-formed key; other text can be a misplaced secret."""
+    ours = KEY.fullmatch(key.strip())
+    return ours["id"] if ours else None
 
 
 def _check_host(connection: HTTPConnection) -> None:
@@ -81,13 +149,6 @@ def _name_of(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
-
-
-def _log_refusal(connection: HTTPConnection, key: str) -> None:
-    # Only the id of a well-formed key: other text can be a misplaced secret.
-    ours = KEY.fullmatch(key.strip())
-    client = connection.client.host if connection.client else None
-    _log.info("request.unauthorized", client=client, shown_id=ours["id"] if ours else None)
 
 
 async def _refuse(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:

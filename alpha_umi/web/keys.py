@@ -2,35 +2,48 @@
 
 Keys come in plain text from the environment or hashed from a file (`key_file`), which is read again when it changes, so
 that removing a line revokes a key without a restart. With a file, requests always need a key, even if it is empty.
+
+The first key of the environment is the operator's; each further one is an owner of its own.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
+import math
 import os
+import string
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, SecretStr
 
 from alpha_umi import telemetry
 from alpha_umi.contract.http import is_loopback
-from alpha_umi.web.key_file import KEY, KeyEntry, KeyFileUnusable, digest_of, read_key_file
+from alpha_umi.web.key_file import ALL_SCOPES as ALL_SCOPES
+from alpha_umi.web.key_file import (
+    KEY,
+    Grant,
+    KeyEntry,
+    KeyFileUnusable,
+    digest_of,
+    read_key_file,
+)
+from alpha_umi.web.key_file import Scope as Scope
 
 # Maximum delay of a revocation, in seconds.
 RECHECK_S = 2.0
+MIN_KEY_BITS = 128
 # The key id of requests to a service without keys.
 ANONYMOUS = "anonymous"
 
 # Who owns what an installation without keys has, and what it had before there were owners.
 DEFAULT_OWNER: Final = "default"
-
-# `use` trajectories and tools, change the owner's `tools`, `operate` the server and the tools that all owners share.
-Scope = Literal["use", "tools", "operate"]
-ALL_SCOPES: Final[frozenset[Scope]] = frozenset(("use", "tools", "operate"))
 
 _log = telemetry.logger(__name__)
 
@@ -44,6 +57,7 @@ class Principal:
     scopes: frozenset[Scope]
 
 
+OPERATOR: Final = Grant(DEFAULT_OWNER, ALL_SCOPES)
 # Of a service without keys, and of the routes that need none.
 NOBODY: Final = Principal(ANONYMOUS, DEFAULT_OWNER, ALL_SCOPES)
 
@@ -59,7 +73,10 @@ class Keyring:
         self, plain: Sequence[str] = (), file: Path | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Read the file. Raises `KeyFileUnusable`."""
-        self._plain = [KeyEntry(_id_of(key), digest_of(key)) for key in plain]
+        self._plain = [
+            KeyEntry(_id_of(key), digest_of(key), grant=Grant() if position else OPERATOR)
+            for position, key in enumerate(plain)
+        ]
         self._file = None if file is None else _WatchedFile(file, clock)
 
     @property
@@ -72,11 +89,16 @@ class Keyring:
         return len(self._known())
 
     def principal(self, key: str) -> Principal | None:
-        """Who has this key; None if it is unknown."""
+        """Who has this key; None if it is unknown or expired."""
+        entry = self.entry(key)
+        return None if entry is None or entry.expired else Principal(entry.id, entry.owner, entry.grant.scopes)
+
+    def entry(self, key: str) -> KeyEntry | None:
+        """The entry of this key, which may be expired; None if it is unknown."""
         digest = digest_of(key)
         # Every key is compared, so that the time discloses no near match.
-        matches = [entry.id for entry in self._known() if hmac.compare_digest(digest, entry.digest)]
-        return Principal(matches[0], matches[0], ALL_SCOPES) if matches else None
+        matches = [entry for entry in self._known() if hmac.compare_digest(digest, entry.digest)]
+        return matches[0] if matches else None
 
     def _known(self) -> list[KeyEntry]:
         return [*self._plain, *([] if self._file is None else self._file.entries())]
@@ -123,6 +145,32 @@ def check_bind(host: str, keys: Sequence[str] | Keyring, *, variable: str) -> No
 def as_keyring(keys: Sequence[str] | Keyring) -> Keyring:
     """A keyring of plain-text keys; a keyring is returned unchanged."""
     return keys if isinstance(keys, Keyring) else Keyring(keys)
+
+
+def _require_strong(secret: SecretStr) -> SecretStr:
+    """The secret, unless it cannot have 128 random bits. Raises `ValueError` with the remedy.
+
+    This is an upper estimate: the alphabet that the key seems to use, for each character that repeats nothing.
+    """
+    key = secret.get_secret_value()
+    distinct = len({key[start : start + 5] for start in range(len(key) - 4)}) + 4
+    steps = {ord(after) - ord(before) for before, after in itertools.pairwise(key)}
+    if len(steps) < 8 or distinct * math.log2(_alphabet(key)) < MIN_KEY_BITS:
+        raise ValueError("a key needs 128 random bits: make one with `alpha-umi keys create` or `openssl rand -hex 32`")
+    return secret
+
+
+def _alphabet(key: str) -> int:
+    """The size of the smallest usual alphabet that has these characters."""
+    if key.isdecimal():
+        return 10
+    if key.lower() != key and key.upper() != key:
+        return 64
+    return 16 if set(key.lower()) <= set(string.hexdigits) else 36
+
+
+# A key in a setting.
+StrongSecret = Annotated[SecretStr, AfterValidator(_require_strong)]
 
 
 @cache

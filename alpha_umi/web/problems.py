@@ -20,7 +20,13 @@ from alpha_umi.web.request_id import HEADER as REQUEST_ID
 MAX_FIELD_PROBLEMS = 20
 
 _log = telemetry.logger(__name__)
-_BY_STATUS: dict[int, Kind] = {401: "unauthorized", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
+_BY_STATUS: dict[int, Kind] = {
+    401: "unauthorized",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "body-too-large",
+    503: "overloaded",
+}
 _FORM = re.compile(r"\([a-z]+\)")
 _REMEDIES = {
     "extra_forbidden": "leave the field out; the OpenAPI document lists the known ones",
@@ -50,7 +56,7 @@ def install_problem_handlers(app: FastAPI) -> None:
         if status == 400:
             return problem_response(request, _unreadable_body())
         kind = _BY_STATUS.get(status, "invalid-request" if status < 500 else "internal")
-        reason = f": {error.detail}" if status == 413 and isinstance(error, HTTPException) else ""
+        reason = f": {error.detail}" if status in (413, 503) and isinstance(error, HTTPException) else ""
         response = problem_response(request, ServiceError(kind, f"{request.method} {request.url.path}{reason}"))
         if status == 405:
             response.headers["Allow"] = ", ".join(sorted(_allowed_methods(request)))
@@ -81,6 +87,7 @@ def problem_response(request: Request, error: ServiceError) -> JSONResponse:
     state["problem"] = error.kind
     document = error.document(state.get("request_id"))
     headers = {} if row.retry_after_s is None else {"Retry-After": str(row.retry_after_s)}
+    headers.update(error.headers)
     if "request_id" in state:
         headers[REQUEST_ID] = state["request_id"]
     if error.kind == "unauthorized":

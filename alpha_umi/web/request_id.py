@@ -1,4 +1,4 @@
-"""Ids on every log line of a request, a request id on its response, and a limit on its body.
+"""Ids on every log line of a request, a request id on its response, and the limits of its body.
 
 Plain ASGI: Starlette's BaseHTTPMiddleware would hide a disconnect from streaming endpoints.
 """
@@ -10,10 +10,10 @@ import uuid
 from collections.abc import Callable, Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alpha_umi import telemetry
+from alpha_umi.web.bodies import Body, BodyMemory
 
 HEADER = "X-Request-Id"
 TRAJECTORY_HEADER = "X-Trajectory-Id"
@@ -46,7 +46,7 @@ class RequestContext:
 
     def __init__(self, app: ASGIApp, *, max_body_bytes: int, log_ids: LogIds = no_log_ids) -> None:
         self._app = app
-        self._max_body_bytes = max_body_bytes
+        self._bodies = BodyMemory(max_body_bytes)
         self._log_ids = log_ids
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,24 +58,16 @@ class RequestContext:
         request_id = sent if _ACCEPTABLE.fullmatch(sent) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
 
+        body = Body(self._bodies, scope, receive)
+
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
+                body.release()
                 MutableHeaders(scope=message)[HEADER] = request_id
             await send(message)
 
         with telemetry.bind(request_id=request_id, **self._log_ids(scope)):
-            await self._app(scope, self._bounded(receive), send_with_id)
-
-    def _bounded(self, receive: Receive) -> Receive:
-        received = 0
-
-        async def receive_bounded() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._max_body_bytes:
-                # FastAPI propagates no other exception while it reads a body.
-                raise HTTPException(413, f"a body may have {self._max_body_bytes} bytes at most")
-            return message
-
-        return receive_bounded
+            try:
+                await self._app(scope, body.receive, send_with_id)
+            finally:
+                body.release()

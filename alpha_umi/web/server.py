@@ -1,5 +1,7 @@
 """Run an application with uvicorn: a clear error for a taken port, and graceful shutdown on SIGTERM or SIGINT.
 
+HTTP is that of `connections`; there are no web sockets.
+
 On the first signal the work drains while the server keeps answering, so that probes and clients get a 503 with a
 reason; then the server stops listening. The second signal cancels the work. The exit code is 0 either way.
 """
@@ -12,12 +14,15 @@ import errno
 import signal
 import socket
 from collections.abc import Iterator
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol, cast
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from alpha_umi import telemetry
+from alpha_umi.web.connections import MAX_CONNECTIONS, BoundedConnection, Door
 
 # For responses that are being sent after the drain.
 GRACE_S = 2
@@ -61,6 +66,17 @@ class Server(uvicorn.Server):
             for task in self.server_state.tasks:
                 task.cancel()
 
+    async def on_tick(self, counter: int) -> bool:
+        """Check the connections every second; called every 0.1 s."""
+        if counter % 10 == 0:
+            self.check_connections()
+        return await super().on_tick(counter)
+
+    def check_connections(self) -> None:
+        """Close those whose clients are too slow; to be called once a second."""
+        for connection in list(self.server_state.connections):
+            cast(BoundedConnection, connection).check()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Replaces uvicorn's handlers, which raise the signal again at the end, so that the exit code is not 0."""
@@ -98,9 +114,23 @@ def open_socket(host: str, port: int) -> socket.socket:
     return bound
 
 
-def create_server(app: FastAPI, work: Work, *, grace_s: int = GRACE_S) -> Server:
+def create_server(
+    app: FastAPI, work: Work, *, grace_s: int = GRACE_S, max_connections: int = MAX_CONNECTIONS
+) -> Server:
     """A server without uvicorn's logging. It closes open connections `grace_s` seconds after the drain."""
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=grace_s, server_header=False, lifespan="on"
+    return Server(server_config(app, grace_s=grace_s, max_connections=max_connections), work)
+
+
+def server_config(app: ASGIApp, *, grace_s: int, max_connections: int = MAX_CONNECTIONS) -> uvicorn.Config:
+    """uvicorn's configuration with the connections of this project, whose `check` the server has to call."""
+    return uvicorn.Config(
+        app,
+        # uvicorn calls it as it would the class.
+        http=cast(Any, partial(BoundedConnection, door=Door(max_connections))),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=grace_s,
+        server_header=False,
+        lifespan="on",
     )
-    return Server(config, work)

@@ -11,6 +11,7 @@ import httpx
 import typer
 
 from alpha_umi.contract.http import is_loopback
+from alpha_umi.quantities import pluralize
 from cli.errors import UsageProblem, translate_evaluation_errors
 from cli.generation_view import progress_bar
 from cli.local.signals import run_until_signal
@@ -25,7 +26,6 @@ from cli.options import (
     output,
     read_key,
 )
-from evaluation.quantities import pluralize
 
 if TYPE_CHECKING:
     from evaluation.judge.chat_client import JudgeAddress

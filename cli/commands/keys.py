@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,15 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from alpha_umi.web.key_file import KeyFileUnusable, NewKey, create_key, new_key, read_key_file
+from alpha_umi.web.key_file import (
+    Grant,
+    KeyFileUnusable,
+    NewKey,
+    create_key,
+    new_key,
+    read_key_file,
+    scope_names,
+)
 from cli.errors import UsageProblem
 from cli.options import messages, output
 
@@ -25,16 +34,33 @@ KeyFile = Annotated[
 ]
 
 
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter("write the day as YYYY-MM-DD") from error
+
+
 @app.command()
 def create(
-    name: Annotated[str, typer.Option(help="Name of its owner: letters, digits and ._@- only.")] = "",
+    name: Annotated[str, typer.Option(help="Its display name: letters, digits and ._@- only.")] = "",
+    owner: Annotated[
+        str, typer.Option(help="Owner of what it creates; keys of one owner share everything. Default: its id.")
+    ] = "",
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(help="What it may do; repeat it for several. Default: use and tools.", show_default=False),
+    ] = None,
+    expires: Annotated[
+        date | None, typer.Option(parser=_date, metavar="YYYY-MM-DD", help="The day (UTC) from which it is refused.")
+    ] = None,
     file: KeyFile = None,
 ) -> None:
     """Create a key and print it once: only its hash is stored.
 
     Standard output holds the key and nothing else. The hash is appended to the file, or printed for you to add.
     """
-    made = _created(file, name)
+    made = _created(file, name, _grant(owner, scope, expires))
     typer.echo(made.text)
     if file is None:
         messages().print(f"Add this line to the file that {VARIABLE} names:", style="dim")
@@ -45,7 +71,7 @@ def create(
 
 @app.command("list")
 def list_keys(file: KeyFile = None) -> None:
-    """List the keys of the file by id and name."""
+    """List the keys of the file with their owners, scopes and expiry."""
     if file is None:
         raise UsageProblem("no file of keys is named", remedy=f"name one with --file or {VARIABLE}")
     try:
@@ -53,16 +79,30 @@ def list_keys(file: KeyFile = None) -> None:
     except KeyFileUnusable as error:
         raise UsageProblem(str(error)) from error
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("id")
-    table.add_column("name", overflow="fold")
+    for column in ("id", "name", "owner", "scopes", "expires"):
+        table.add_column(column, overflow="fold")
     for entry in entries:
-        table.add_row(entry.id, Text(entry.name))
+        expires = "" if entry.grant.expires is None else entry.grant.expires.isoformat()
+        table.add_row(
+            entry.id,
+            Text(entry.name),
+            Text(entry.owner),
+            ",".join(scope_names(entry.grant.scopes)),
+            f"{expires} (expired)" if entry.expired else expires,
+        )
     output().print(table if entries else "the file has no key; `alpha-umi keys create` adds one")
 
 
-def _created(file: Path | None, name: str) -> NewKey:
+def _grant(owner: str, scopes: list[str] | None, expires: date | None) -> Grant:
     try:
-        return new_key(name) if file is None else create_key(file, name)
+        return Grant.parse(owner, scopes, expires)
+    except ValueError as error:
+        raise UsageProblem(f"--{error}") from error
+
+
+def _created(file: Path | None, name: str, grant: Grant) -> NewKey:
+    try:
+        return new_key(name, grant) if file is None else create_key(file, name, grant)
     except ValueError as error:
         raise UsageProblem(f"--name: {error}") from error
     except KeyFileUnusable as error:

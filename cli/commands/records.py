@@ -14,14 +14,14 @@ from rich.console import Console
 from alpha_umi.atomic import open_atomic
 from alpha_umi.client.sync import SyncOrchestratorClient
 from alpha_umi.contract.stream_events import EventNotUnderstood, machine_events
-from alpha_umi.contract.trajectories import Trajectory, differing_fields
+from alpha_umi.contract.trajectories import Prune, Trajectory, differing_fields
+from alpha_umi.quantities import parse_duration, pluralize
 from alpha_umi.trajectory import Event, IllegalEvent, Status, Transition, transitions
 from cli.commands.questions import print_json, read_events
 from cli.errors import SAME_VERSION, NotUnderstood, UsageProblem, understood
 from cli.event_log import print_transitions, read_database, read_export
 from cli.options import ApiKey, AsJson, StateDir, Url, connect, messages, output
 from cli.steps_view import StepsView, ended
-from evaluation.quantities import parse_duration, pluralize
 
 
 def show(
@@ -131,6 +131,39 @@ def export(
             return
         for trajectory in trajectories:
             typer.echo(_line(trajectory))
+
+
+def prune(
+    older_than: Annotated[str, typer.Option(help="Time since the end of a trajectory, such as 30d or 12h.")],
+    status: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Only those with this status; can be repeated: {', '.join(STATUSES)}.", show_default=False),
+    ] = None,
+    all_owners: Annotated[
+        bool, typer.Option("--all-owners", help="Those of every owner; the key needs the scope operate.")
+    ] = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Delete trajectories that ended long ago, for good. `export` writes them to a file before.
+
+    The orchestrator exports each of them first if it has a folder for that (ALPHA_UMI_RETENTION_EXPORT).
+    """
+    if (period := parse_duration(older_than)) is None:
+        raise UsageProblem(f"--older-than: {older_than!r} is not a duration", remedy="write 30d, 12h or 30m")
+    if unknown := [name for name in status or [] if name not in STATUSES]:
+        raise UsageProblem(f"--status: {unknown[0]!r} is not a status", remedy=f"name one of {', '.join(STATUSES)}")
+    request = Prune.model_validate(
+        {"older_than_s": period.total_seconds(), "status": status or [], "all_owners": all_owners}
+    )
+    deleted = 0
+    with connect(url, api_key, state_dir) as client:
+        while (batch := client.prune(request)).deleted:
+            deleted += batch.deleted
+            if not batch.has_more:
+                break
+    messages().print(f"deleted {pluralize(deleted, 'trajectory')}")
 
 
 def _between(

@@ -9,9 +9,9 @@ import typer
 
 from alpha_umi.atomic import write_files
 from alpha_umi.plain_text import plain_line
+from alpha_umi.quantities import pluralize
 from cli.errors import translate_evaluation_errors
 from cli.options import Resamples, Seed, check_distinct_files, messages
-from evaluation.quantities import pluralize
 
 TITLE = "Runs of role models"
 

@@ -158,6 +158,7 @@ def add(
     path: Paths = None,
     method: Methods = None,
     remote_references: RemoteReferences = False,
+    shared: Annotated[bool, typer.Option("--shared", help="Offer them to all owners (scope operate).")] = False,
     url: Url = None,
     api_key: ApiKey = None,
     state_dir: StateDir = None,
@@ -173,6 +174,8 @@ def add(
         remote_references=remote_references,
         **chosen,
     )
+    if shared:
+        settings["shared"] = True
     with _connect(ctx, url, api_key, state_dir) as client:
         source = client.add_tool_source(name, **settings)
     more = len(source.tools) - MAX_LISTED
@@ -200,12 +203,13 @@ def sources(ctx: typer.Context, url: Url = None, api_key: ApiKey = None, state_d
     """List the sources of tools, with the errors of those that failed."""
     with _connect(ctx, url, api_key, state_dir) as client:
         known = client.tool_sources()
-    table = table_of("name", "kind", "status", "tools", "left out", "address", "error")
+    table = table_of("name", "kind", "shared", "status", "tools", "left out", "address", "error")
     for source in known:
         style = {"ready": "green", "failed": "red"}.get(source.status, "yellow")
         table.add_row(
             Text(plain_line(source.name)),
             Text(plain_line(source.kind)),
+            Text("yes" if source.shared else ""),
             Text(plain_line(source.status), style=style),
             Text(str(len(source.tools))),
             Text(str(len(source.left_out))),

@@ -9,8 +9,12 @@ from pathlib import Path
 from deploy.images import buildah
 from deploy.images.commands import run
 
-# As in the Dockerfiles.
-WANTED = os.environ.get("ALPHA_UMI_BASE_IMAGE") or "python:3.11-slim-bookworm"
+# As in the Dockerfiles, which name it by digest.
+_DOCKERFILE = Path(__file__).parents[1] / "orchestrator.Dockerfile"
+WANTED = (
+    os.environ.get("ALPHA_UMI_BASE_IMAGE")
+    or _DOCKERFILE.read_text(encoding="utf-8").partition("ARG BASE=")[2].split()[0]
+)
 MADE_HERE = "localhost/alpha-umi/base:bookworm"
 # The mirror for debootstrap; its default if empty.
 MIRROR = os.environ.get("DEBIAN_MIRROR", "").split()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from deploy.images.container import Container, volume
-from deploy.images.recipes import RECIPES
+from deploy.images.recipes import DEFAULT, RECIPES
 
-KEY, TOKEN = "a-key-of-the-check", "a-token-of-the-check"
+KEY, TOKEN = "key-of-the-check-3f9c1d7a5be2468e", "token-of-the-check-b18d6c40f72a93e5"
 QUESTION = {"instruction": "How many metres are 3 miles?"}
 CALL = 'Action: convert_unit\nAction Input: {"value": 3, "from_unit": "mile", "to_unit": "metre"}'
 SCRIPTS = {
@@ -43,6 +44,16 @@ except urllib.error.HTTPError as error:
 print(answer.status, answer.read().decode())
 """
 
+_READ_BILL = """
+import json, pathlib
+folder = pathlib.Path("/usr/share/doc/alpha-umi")
+names = [part["name"] for part in json.loads((folder / "sbom.cdx.json").read_text())["components"]]
+notices = (folder / "THIRD_PARTY_NOTICES").read_text().splitlines()
+missing = [name for name in names if name.lower() not in {line.lower() for line in notices}]
+assert len(names) > 5 and not [name for name in missing if name not in ("pip", "setuptools", "wheel")], missing
+print(len(names), "packages")
+"""
+
 
 class CheckFailed(Exception):
     """A check of an image failed."""
@@ -50,6 +61,8 @@ class CheckFailed(Exception):
 
 def checks(built: set[str]) -> Iterator[tuple[str, Callable[[Path], str]]]:
     """The checks for these images: the subject, and a function that runs the check in a new folder; its result line."""
+    for name in sorted(built & {*DEFAULT}):
+        yield f"{name} holds its bill of materials and the notices", partial(_bill, name)
     if "orchestrator" in built:
         yield "the orchestrator refuses to start without keys", _orchestrator_without_keys
     if "planner-cpu" in built:
@@ -58,6 +71,13 @@ def checks(built: set[str]) -> Iterator[tuple[str, Callable[[Path], str]]]:
         yield "a trajectory runs through all services, their models scripted", _trajectory
     if "planner-cpu" in built:
         yield "a planner plans with the embedded model on vLLM's CPU engine", _real_engine
+
+
+def _bill(name: str, folder: Path) -> str:
+    with Container(_tag(name), folder / "container", command=("python", "-c", _READ_BILL)) as container:
+        code = container.wait(seconds=START_S)
+        _require(code == 0, f"exit code {code}: {container.output}")
+        return container.output.strip()
 
 
 def _orchestrator_without_keys(folder: Path) -> str:

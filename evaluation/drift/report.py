@@ -14,9 +14,9 @@ from datetime import datetime
 from typing import Final, Literal
 
 from alpha_umi.contract.roles import WireModel
+from alpha_umi.quantities import pluralize
 from evaluation.drift.figures import figures
 from evaluation.drift.windows import Drift, Window, figure_of
-from evaluation.quantities import pluralize
 from evaluation.results import FigureReport
 from evaluation.statistics.bootstrap import Interval
 from evaluation.statistics.gate import GatedFigure

@@ -16,9 +16,9 @@ from typing import Final
 import numpy as np
 
 from alpha_umi.contract.trajectories import Trajectory
+from alpha_umi.quantities import parse_duration
 from evaluation.drift.figures import DriftFigure, figures
 from evaluation.errors import EvaluationError
-from evaluation.quantities import parse_duration
 from evaluation.statistics.bootstrap import RESAMPLES, SEED, Floats, Interval, Sums, intervals, resampled_means
 from evaluation.statistics.gate import Gate, apply_gate
 from evaluation.statistics.paired import Difference

@@ -19,6 +19,7 @@ from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError, model_val
 
 from alpha_umi.contract.roles import ToolModel, WireModel
 from alpha_umi.contract.trajectories import Strategy, Trajectory, as_trajectory, differing_fields
+from alpha_umi.quantities import pluralize
 from alpha_umi.roles.turns import Role, Tool
 from alpha_umi.trajectory import Event, IllegalEvent, State, Transition, transitions
 from evaluation.files.jsonl import (
@@ -33,7 +34,6 @@ from evaluation.files.jsonl import (
 from evaluation.files.offered_tools import ToolRecord, ToolTable, require_lines
 from evaluation.files.step_run import Count, Name
 from evaluation.metrics.trajectory import Judge, Measured, measure
-from evaluation.quantities import pluralize
 from recordings.errors import NotTheFormat, some
 from recordings.formats import gsm8k
 from recordings.formats import math as math_answers

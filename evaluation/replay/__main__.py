@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     print(f"http://127.0.0.1:{port}/openapi.json", flush=True)
-    uvicorn.run(SERVERS[name](), host="127.0.0.1", port=int(port), log_level="warning")
+    uvicorn.run(SERVERS[name](), host="127.0.0.1", port=int(port), http="h11", log_level="warning")
     return 0
 
 

@@ -91,7 +91,9 @@ def served(app: FastAPI) -> Iterator[str]:
     loop is busy.
     """
     with contextlib.closing(_listening()) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
+        server = uvicorn.Server(
+            uvicorn.Config(app, http="h11", log_config=None, access_log=False, timeout_graceful_shutdown=1)
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="tool server", daemon=True)
         thread.start()
         try:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from alpha_umi.quantities import pluralize
 from evaluation.page.blocks import Block, Paragraph, Row, Section, Table, Verbatim
-from evaluation.quantities import pluralize
 from evaluation.reporting.examples import EXAMPLES_PER_CELL
 from evaluation.reporting.inputs import AnyRun, BootstrapOptions, StepsRun, TrajectoriesRun
 from evaluation.reporting.paper import paper_section

@@ -13,6 +13,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Final
 
+from alpha_umi.quantities import pluralize
 from alpha_umi.trajectory import Limits
 from evaluation.errors import NoReference
 from evaluation.files.predictions import role_costs
@@ -23,7 +24,6 @@ from evaluation.judge.report import JudgeReport, judge_report
 from evaluation.judge.verdicts import VerdictRecord, Verdicts, read_verdicts
 from evaluation.metrics.trajectory import Measured
 from evaluation.page.blocks import Block, Paragraph, verbatim
-from evaluation.quantities import pluralize
 from evaluation.reporting.format import suite_command_lines
 from evaluation.results import (
     FigureReport,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from alpha_umi.quantities import pluralize
 from evaluation.compare import compare
 from evaluation.files.predictions import CostReport
 from evaluation.files.published import Pair
@@ -15,7 +16,6 @@ from evaluation.metrics import COLUMNS, METRICS, Metric
 from evaluation.official.seal_tools import seal_tools_report
 from evaluation.page.blocks import Block, Cell, Chart, Gallery, Paragraph, Row, Section, Table
 from evaluation.page.charts import Bar, bars
-from evaluation.quantities import pluralize
 from evaluation.reporting.format import (
     NO_FIGURE,
     difference_text,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from alpha_umi.quantities import pluralize
 from evaluation.compare import compare_trajectories
 from evaluation.metrics.trajectory import TRAJECTORY_METRICS, trajectory_metric
 from evaluation.page.blocks import Block, Cell, Chart, Gallery, Paragraph, Row, Section, Table
 from evaluation.page.charts import Bar, bars
-from evaluation.quantities import pluralize
 from evaluation.reporting.format import (
     NO_FIGURE,
     difference_text,

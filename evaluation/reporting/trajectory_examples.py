@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from alpha_umi.contract.trajectories import StepModel, Trajectory
 from alpha_umi.plain_text import beginning
+from alpha_umi.quantities import pluralize
 from evaluation.files.trajectory_run import TrajectoryRecord
 from evaluation.judge.verdicts import VerdictRecord
 from evaluation.metrics import Metric
 from evaluation.metrics.trajectory import Measured, columns, trajectory_metric
 from evaluation.page.blocks import Block, Cell, Fold, Listing, Paragraph, Section, verbatim
-from evaluation.quantities import pluralize
 from evaluation.reporting.examples import EXAMPLES_PER_CELL, Chosen, Group, choose
 from evaluation.reporting.inputs import PART, TrajectoriesRun, part_of
 from evaluation.reporting.trajectory_prompts import prompt_folds

@@ -20,6 +20,7 @@ def main() -> None:
         create_app(faults=faults),
         host=arguments.host,
         port=arguments.port,
+        http="h11",
         log_level="warning",
         access_log=False,
     )

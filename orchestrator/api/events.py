@@ -18,7 +18,10 @@ from starlette.types import Message
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.stream_events import EVENT_NAMES
 from alpha_umi.web.documentation import event_stream as documented
+from alpha_umi.web.scopes import User
 from orchestrator.assembly import Orchestrator
+from orchestrator.runs.manager import Run
+from orchestrator.store import StoreDamaged
 from orchestrator.stream.follow import follow
 
 EventId = Annotated[int, Field(ge=0)]
@@ -44,14 +47,17 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     )
     async def events(
         trajectory_id: str,
+        user: User,
         query: Annotated[EventsQuery, Query()],
         last_event_id: Annotated[EventId | SkipJsonSchema[None], Header()] = None,
     ) -> Response:
         # The run is looked up before the row is read: a run that ends in between has published its events and written
         # the log. A run that begins in between, with a further turn, is found by the second look-up.
-        run = orchestrator.runs.find(trajectory_id)
-        row = await orchestrator.store.get(trajectory_id)
-        run = orchestrator.runs.find(trajectory_id) or run
+        run = orchestrator.runs.find(trajectory_id, owner=user.owner)
+        row = await orchestrator.store.get(trajectory_id, owner=user.owner)
+        run = orchestrator.runs.find(trajectory_id, owner=user.owner) or run
+        if run is None and row.finished_at is None:
+            run = await _resumed(orchestrator, trajectory_id, user.owner)
         after = query.after if last_event_id is None else last_event_id
         if after > row.last_seq:
             detail = f"trajectory {trajectory_id} has no event {after}; its last one is {row.last_seq}"
@@ -65,6 +71,15 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         return event_stream(stream, open_streams=orchestrator.metrics.streams)
 
     return router
+
+
+async def _resumed(orchestrator: Orchestrator, trajectory_id: str, owner: str) -> Run | None:
+    """The run of a trajectory that is not recovered yet; None while the process stops, or for an unreadable log."""
+    if orchestrator.runs.stopping:
+        return None
+    with contextlib.suppress(StoreDamaged):
+        return await orchestrator.runs.attach(trajectory_id, owner=owner)
+    return None
 
 
 TRAJECTORY_STREAM = documented(*EVENT_NAMES)

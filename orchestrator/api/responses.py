@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
@@ -46,24 +46,32 @@ async def answer(
     disconnects.
     """
     request.state.trajectory_id = accepted.trajectory_id
+    owner = request.state.principal.owner
+    headers = _headers(orchestrator, owner, accepted)
     lease = None if background or accepted.run is None else accepted.run.acquire()
     if stream:
-        return await _stream(orchestrator, accepted, lease)
+        return await _stream(orchestrator, owner, accepted, lease, headers)
     if background:
-        return await _trajectory_response(orchestrator, accepted, status_code=202)
+        return await _trajectory_response(orchestrator, owner, accepted, headers, status_code=202)
     if accepted.run is not None and lease is not None:
         if not await completes_before_disconnect(request, accepted.run.settled()):
             _leave(orchestrator, lease)
             return Response(status_code=CLIENT_CLOSED_REQUEST)
         lease.release()
         _require_settled(orchestrator, accepted.run)
-    return await _trajectory_response(orchestrator, accepted)
+    return await _trajectory_response(orchestrator, owner, accepted, headers)
 
 
-async def _stream(orchestrator: Orchestrator, accepted: AcceptedRequest, lease: RunLease | None) -> Response:
+async def _stream(
+    orchestrator: Orchestrator,
+    owner: str,
+    accepted: AcceptedRequest,
+    lease: RunLease | None,
+    headers: Mapping[str, str],
+) -> Response:
     """The events from the request's first row on."""
     run, store = accepted.run, orchestrator.store
-    row = await store.get(accepted.trajectory_id) if run is None else run.row
+    row = await store.get(accepted.trajectory_id, owner=owner) if run is None else run.row
 
     def leave() -> None:
         if lease is not None:
@@ -76,7 +84,7 @@ async def _stream(orchestrator: Orchestrator, accepted: AcceptedRequest, lease: 
         finally:
             leave()
 
-    return event_stream(events(), open_streams=orchestrator.metrics.streams, headers=_headers(accepted), on_leave=leave)
+    return event_stream(events(), open_streams=orchestrator.metrics.streams, headers=headers, on_leave=leave)
 
 
 def _leave(orchestrator: Orchestrator, lease: RunLease) -> None:
@@ -98,19 +106,26 @@ def _require_settled(orchestrator: Orchestrator, run: Run) -> None:
 
 
 async def _trajectory_response(
-    orchestrator: Orchestrator, accepted: AcceptedRequest, *, status_code: int = 200
+    orchestrator: Orchestrator,
+    owner: str,
+    accepted: AcceptedRequest,
+    headers: Mapping[str, str],
+    *,
+    status_code: int = 200,
 ) -> Response:
     if accepted.run is not None:
         trajectory = driven_trajectory(accepted.run)
     else:
-        trajectory = await load_trajectory(orchestrator.store, await orchestrator.store.get(accepted.trajectory_id))
+        row = await orchestrator.store.get(accepted.trajectory_id, owner=owner)
+        trajectory = await load_trajectory(orchestrator.store, row)
     content = trajectory.model_dump_json()
-    return Response(content, status_code, headers=_headers(accepted), media_type="application/json")
+    return Response(content, status_code, headers=headers, media_type="application/json")
 
 
-def _headers(accepted: AcceptedRequest) -> dict[str, str]:
+def _headers(orchestrator: Orchestrator, owner: str, accepted: AcceptedRequest) -> dict[str, str]:
     replayed = {REPLAYED: "true"} if accepted.replayed else {}
-    return {"Location": f"/v1/trajectories/{accepted.trajectory_id}", **replayed}
+    limits = orchestrator.admission.headers(owner)
+    return {"Location": f"/v1/trajectories/{accepted.trajectory_id}", **replayed, **limits}
 
 
 async def completes_before_disconnect(request: Request, until: Coroutine[Any, Any, Any]) -> bool:
@@ -155,7 +170,7 @@ def request_key(request: Request, key: str | None, body: BaseModel) -> RequestKe
     """The identity of the request, if it has an idempotency key."""
     if key is None:
         return None
-    return RequestKey(request.state.principal.key_id, request.url.path, key, _digest(body))
+    return RequestKey(request.state.principal.owner, request.url.path, key, _digest(body))
 
 
 def _digest(body: BaseModel) -> str:

@@ -7,25 +7,27 @@ import contextlib
 import json
 import time
 import uuid
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
 from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.tool_calls import CallTool, ToolCallResult, ToolDetails, ToolRequest
+from alpha_umi.web.scopes import User
 from orchestrator.api.responses import REPLAYED, IdempotencyKey, request_key
+from orchestrator.api.tools import public_record
 from orchestrator.assembly import Orchestrator
 from orchestrator.store import RequestKey
-from orchestrator.tools.errors import ALL_ARGUMENTS, ArgumentError, UnknownToolError
+from orchestrator.tools.errors import ALL_ARGUMENTS, ArgumentError, ToolGone, UnknownToolError
 from orchestrator.tools.example import example_arguments
 from orchestrator.tools.model import EffectClass, Tool
 from orchestrator.tools.numbers import read_json
-from orchestrator.tools.registry import ToolRegistry
+from orchestrator.tools.registry import ToolRegistry, ToolView
 from orchestrator.tools.shorten import shorten_structure
 
 MAX_KEYS: Final = 1_000
@@ -36,20 +38,20 @@ _log = telemetry.logger(__name__)
 
 def create_router(orchestrator: Orchestrator) -> APIRouter:
     """Routes over one orchestrator."""
-    router = APIRouter(tags=["tools"])
+    router = APIRouter(tags=["tools"], dependencies=[Depends(orchestrator.sources.tried)])
     registry, keyed = orchestrator.registry, _KeyedCalls()
 
     @router.get("/v1/tools/{name}", summary="One tool, with an example call and its request")
-    async def show(name: str) -> ToolDetails:
+    async def show(name: str, user: User) -> ToolDetails:
         # Writing an example of a large schema must not block other requests.
-        return await asyncio.to_thread(_details, registry, name, _tool(registry, name))
+        return await asyncio.to_thread(_details, registry, name, _tool(registry.of(user.owner), name))
 
     @router.post("/v1/tools/{name}/calls", response_model=ToolCallResult, summary="Call a tool by hand")
-    async def call(name: str, body: CallTool, request: Request, key: IdempotencyKey) -> Response:
-        tool = _tool(registry, name)
+    async def call(name: str, body: CallTool, user: User, request: Request, key: IdempotencyKey) -> Response:
+        tool = _tool(registry.of(user.owner), name)
         tool_key = key or uuid.uuid4().hex
         arguments = await _written_arguments(request)
-        preview = await asyncio.to_thread(_preview, registry, name, arguments, tool_key)
+        preview = await asyncio.to_thread(_preview, registry, name, tool, arguments, tool_key)
         if tool.effect is not EffectClass.READ and not body.confirm:
             raise ServiceError(
                 "invalid-request",
@@ -59,10 +61,11 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             )
 
         async def carry_out() -> ToolCallResult:
+            orchestrator.admission.count_request(request.state.principal.owner)
             started = time.monotonic()
-            with _unknown_is_not_found():
+            with _unknown_is_not_found(name):
                 timeout_s = orchestrator.settings.tool_timeout_s
-                result = await registry.call(name, arguments, idempotency_key=tool_key, timeout_s=timeout_s)
+                result = await registry.call(tool, arguments, idempotency_key=tool_key, timeout_s=timeout_s)
             duration_ms = round((time.monotonic() - started) * 1_000)
             shown = await asyncio.to_thread(shorten_structure, result.content, MAX_OBSERVATION_BYTES)
             _log.info("tool.called_by_hand", tool=name, status=result.status, ms=duration_ms)
@@ -82,14 +85,18 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     return router
 
 
-class _KeyedCalls:
-    """The results of the newest calls with an idempotency key, in the memory of this process.
+_Calls = OrderedDict[tuple[str, str], tuple[str, asyncio.Task[ToolCallResult]]]
 
-    A repetition with the same key gets the result of the first call, also while that is under way.
+
+class _KeyedCalls:
+    """The results of the newest calls with an idempotency key by owner, in the memory of this process.
+
+    A repetition with the same key gets the result of the first call, also while that is under way. Of too many, the
+    oldest of the owner who has the most is forgotten.
     """
 
     def __init__(self) -> None:
-        self._calls: OrderedDict[tuple[str, str, str], tuple[str, asyncio.Task[ToolCallResult]]] = OrderedDict()
+        self._calls: defaultdict[str, _Calls] = defaultdict(OrderedDict)
 
     async def run_once(
         self, identity: RequestKey | None, call: Callable[[], Coroutine[Any, Any, ToolCallResult]]
@@ -97,9 +104,9 @@ class _KeyedCalls:
         """The result, and whether it is that of an earlier request. Raises `ServiceError` for another body."""
         if identity is None:
             return await call(), False
-        name = (identity.key_id, identity.route, identity.key)
-        if replayed := name in self._calls:
-            digest, task = self._calls[name]
+        calls, name = self._calls[identity.owner], (identity.route, identity.key)
+        if replayed := name in calls:
+            digest, task = calls[name]
             if digest != identity.digest:
                 raise ServiceError(
                     "idempotency-key-reused",
@@ -109,11 +116,11 @@ class _KeyedCalls:
                 )
         else:
             task = asyncio.create_task(call())
-            self._calls[name] = identity.digest, task
+            calls[name] = identity.digest, task
             # A call that was not carried out can be sent again with its key.
-            task.add_done_callback(lambda done: (done.cancelled() or done.exception()) and self._calls.pop(name, None))
-            while len(self._calls) > MAX_KEYS:
-                self._calls.popitem(last=False)
+            task.add_done_callback(lambda done: (done.cancelled() or done.exception()) and calls.pop(name, None))
+            if sum(map(len, self._calls.values())) > MAX_KEYS:
+                max(self._calls.values(), key=len).popitem(last=False)
         return await asyncio.shield(task), replayed
 
 
@@ -128,33 +135,36 @@ async def _written_arguments(request: Request) -> dict[str, Any]:
     return arguments
 
 
-def _tool(registry: ToolRegistry, name: str) -> Tool:
-    with _unknown_is_not_found():
-        (tool,) = registry.get([name])
+def _tool(view: ToolView, name: str) -> Tool:
+    with _unknown_is_not_found(name):
+        (tool,) = view.get([name])
     return tool
 
 
 @contextlib.contextmanager
-def _unknown_is_not_found() -> Iterator[None]:
+def _unknown_is_not_found(name: str) -> Iterator[None]:
     try:
         yield
     except UnknownToolError as error:
         raise ServiceError("not-found", error.reason_for(error.names[0]), field="name", remedy=error.remedy) from error
+    except ToolGone as error:
+        raise ServiceError("not-found", f"the tool {name!r} {error}", field="name", remedy="read it again") from error
 
 
 def _details(registry: ToolRegistry, name: str, tool: Tool) -> ToolDetails:
     example = example_arguments(tool.parameters)
     try:
-        request = None if example is None else _preview(registry, name, example, "(a new key for each call)")
+        request = None if example is None else _preview(registry, name, tool, example, "(a new key for each call)")
     except ServiceError:
         request = None
-    return ToolDetails(**tool.record() | {"name": name}, example=example, request=request)
+    return ToolDetails(**public_record(tool) | {"name": name}, example=example, request=request)
 
 
-def _preview(registry: ToolRegistry, name: str, arguments: dict[str, Any], key: str) -> ToolRequest:
+def _preview(registry: ToolRegistry, name: str, tool: Tool, arguments: dict[str, Any], key: str) -> ToolRequest:
     """The request of a call. Raises `ServiceError` that names the argument at fault."""
     try:
-        preview = registry.preview(name, arguments, idempotency_key=key)
+        with _unknown_is_not_found(name):
+            preview = registry.preview(tool, arguments, idempotency_key=key)
     except ArgumentError as error:
         raise ServiceError(
             "invalid-request",

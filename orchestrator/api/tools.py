@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 
@@ -18,12 +18,15 @@ from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
 from alpha_umi.contract.tool_sources import LeftOutInfo, ToolSourceInfo, ToolSourceList
 from alpha_umi.contract.trajectories import MAX_TOOLS, ToolInfo, ToolList
 from alpha_umi.roles.turns import NAME_CHARACTERS, Tool
+from alpha_umi.web.scopes import ToolsUser, User, require_scope
+from orchestrator.api.audit import audit_entry
 from orchestrator.assembly import Orchestrator
 from orchestrator.runs.offer import MAX_STEP_TOOLS
+from orchestrator.store import SHARED
 from orchestrator.tools.errors import SourceExistsError, ToolSourceError, UnknownSourceError, UnknownToolError
 from orchestrator.tools.kinds import AnySource
 from orchestrator.tools.model import Tool as RegisteredTool
-from orchestrator.tools.registry import ToolRegistry
+from orchestrator.tools.registry import ToolView
 from orchestrator.tools.sources import SourceEntry
 
 # Of a trajectory whose tools are retrieved: the others get the rest of a step.
@@ -34,23 +37,27 @@ MAX_PROBLEMS = 20
 
 def create_router(orchestrator: Orchestrator) -> APIRouter:
     """Routes over one orchestrator."""
-    router = APIRouter(tags=["tools"], route_class=_LargeBodyRoute)
+    router = APIRouter(tags=["tools"], route_class=_LargeBodyRoute, dependencies=[Depends(orchestrator.sources.tried)])
     registry, sources = orchestrator.registry, orchestrator.sources
 
     @router.get("/v1/tools", summary="Tools on offer")
-    async def list_tools() -> ToolList:
-        return ToolList(data=[ToolInfo(**tool.record()) for tool in registry.list_tools()])
+    async def list_tools(user: User) -> ToolList:
+        return ToolList(data=[ToolInfo(**public_record(tool)) for tool in registry.of(user.owner).list_tools()])
 
     @router.get("/v1/tool-sources", summary="Sources of tools")
-    async def list_sources() -> ToolSourceList:
-        return ToolSourceList(data=[source_info(entry) for entry in sources.list_sources()])
+    async def list_sources(user: User) -> ToolSourceList:
+        return ToolSourceList(data=[source_info(entry) for entry in sources.of(user.owner)])
 
     @router.post(
         "/v1/tool-sources", status_code=201, response_model=ToolSourceInfo, summary="Register a source; it is kept"
     )
-    async def add_source(body: AnySource) -> Response:
+    async def add_source(body: AnySource, user: ToolsUser) -> Response:
+        orchestrator.admission.count_request(user.owner)
+        if body.shared:
+            require_scope(user, "operate")
+        act = audit_entry(user, "tool_source.registered", body.name, {"shared": body.shared})
         try:
-            entry = await sources.add(body)
+            entry = await sources.add(body, audit=act)
         except ToolSourceError as error:
             raise source_problem(error) from error
         return JSONResponse(
@@ -58,9 +65,14 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         )
 
     @router.delete("/v1/tool-sources/{name}", status_code=204, summary="Withdraw a source and its tools")
-    async def remove_source(name: str) -> None:
+    async def remove_source(name: str, user: ToolsUser) -> None:
         try:
-            await sources.remove(name)
+            entry = sources.find(name, owner=user.owner)
+            shared = entry.owner == SHARED
+            if shared:
+                require_scope(user, "operate")
+            act = audit_entry(user, "tool_source.deleted", name, {"shared": shared})
+            await sources.remove(entry, audit=act)
         except ToolSourceError as error:
             raise source_problem(error) from error
 
@@ -89,6 +101,11 @@ def _same(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def public_record(tool: RegisteredTool) -> dict[str, Any]:
+    """The fields of a tool that clients see."""
+    return {name: getattr(tool, name) for name in ToolInfo.model_fields}
+
+
 def source_info(entry: SourceEntry) -> ToolSourceInfo:
     """The wire form of a source."""
     source, provider = entry.source, entry.provider
@@ -96,6 +113,7 @@ def source_info(entry: SourceEntry) -> ToolSourceInfo:
         name=source.name,
         kind=source.kind,
         origin=entry.origin,
+        shared=entry.owner == SHARED,
         url=source.url,
         base_url=source.base_url if provider is None else provider.base_url,
         effect=source.effect,
@@ -126,15 +144,15 @@ class ToolSelection(NamedTuple):
 
 
 async def select_tools(
-    registry: ToolRegistry, tools: Sequence[str | ClientTool] | None, *, retrieve: bool | None = None
+    view: ToolView, tools: Sequence[str | ClientTool] | None, *, retrieve: bool | None = None
 ) -> ToolSelection:
-    """The tools that a request selects. Raises `ServiceError` naming each tool at fault."""
-    chosen = list(registry.offered()) if tools is None else tools
+    """The tools that a request selects of those in view. Raises `ServiceError` naming each tool at fault."""
+    chosen = list(view.offered) if tools is None else tools
     if not chosen:
         raise ServiceError("no-tools", "no tool is registered", field="tools", remedy="register a tool source first")
     client_tools = [tool for tool in chosen if isinstance(tool, ClientTool)]
     _require_few(len(chosen), len(client_tools), retrieve=retrieve)
-    registered = _registered(registry, chosen)
+    registered = _registered(view, chosen)
     _require_distinct(chosen, registered)
     if client_tools:
         # Checking large schemas must not block other requests.
@@ -160,10 +178,10 @@ def _require_few(tools: int, client_tools: int, *, retrieve: bool | None) -> Non
         raise ServiceError("invalid-request", detail, field="tools", remedy="define fewer tools")
 
 
-def _registered(registry: ToolRegistry, tools: Sequence[str | ClientTool]) -> dict[str, RegisteredTool]:
+def _registered(view: ToolView, tools: Sequence[str | ClientTool]) -> dict[str, RegisteredTool]:
     names = [tool for tool in tools if isinstance(tool, str)]
     try:
-        return dict(zip(names, registry.get(names), strict=True))
+        return dict(zip(names, view.get(names), strict=True))
     except UnknownToolError as error:
         unknown = set(error.names)
         problems = [

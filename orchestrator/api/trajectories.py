@@ -14,6 +14,8 @@ from alpha_umi.contract.client_turns import AddMessage, GiveOutputs
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.trajectories import CreateTrajectory, Trajectory, TrajectoryList
 from alpha_umi.trajectory import Status, TrajectoryCreated
+from alpha_umi.web.scopes import User
+from orchestrator.api.audit import audit_entry
 from orchestrator.api.responses import ANSWERS, IdempotencyKey, answer, request_key
 from orchestrator.api.tools import select_tools
 from orchestrator.assembly import Orchestrator
@@ -47,12 +49,17 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         summary="Carry out an instruction",
         responses=ANSWERS,
     )
-    async def create(body: CreateTrajectory, request: Request, key: IdempotencyKey) -> Response:
+    async def create(body: CreateTrajectory, user: User, request: Request, key: IdempotencyKey) -> Response:
         identity = request_key(request, key, body)
 
         async def accept() -> AcceptedRequest:
             _require_strategy(orchestrator.settings, body)
-            selection = await select_tools(orchestrator.registry, body.tools, retrieve=body.retrieve)
+            with orchestrator.admission.accept(user.owner, background=body.background):
+                return await begin()
+
+        async def begin() -> AcceptedRequest:
+            await orchestrator.sources.tried()
+            selection = await select_tools(orchestrator.registry.of(user.owner), body.tools, retrieve=body.retrieve)
             tools = await orchestrator.tool_sets.save(selection.registered)
             limits = orchestrator.settings.limits(body)
             created = TrajectoryCreated(
@@ -65,7 +72,12 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
                 body.retrieve,
             )
             run = await runs.create(
-                created, tools, metadata=body.metadata, background=body.background, request=identity
+                created,
+                tools,
+                owner=user.owner,
+                metadata=body.metadata,
+                background=body.background,
+                request=identity,
             )
             return AcceptedRequest(run.id, 1, run)
 
@@ -73,24 +85,29 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)
 
     @router.get("/v1/trajectories", summary="Trajectories, newest first")
-    async def list_all(query: Annotated[ListQuery, Query()]) -> TrajectoryList:
-        page = await store.list(status=query.status, limit=query.limit, after=query.after)
+    async def list_all(user: User, query: Annotated[ListQuery, Query()]) -> TrajectoryList:
+        page = await store.list(owner=user.owner, status=query.status, limit=query.limit, after=query.after)
         # One log at a time: logs may have long results.
-        return TrajectoryList(data=[await load_trajectory(store, row) for row in page.rows], has_more=page.has_more)
+        return TrajectoryList(
+            data=[await load_trajectory(store, row, runs.find(row.id, owner=user.owner)) for row in page.rows],
+            has_more=page.has_more,
+        )
 
     @router.get("/v1/trajectories/{trajectory_id}", summary="One trajectory")
-    async def read(trajectory_id: str) -> Trajectory:
-        return await load_trajectory(store, await store.get(trajectory_id))
+    async def read(trajectory_id: str, user: User) -> Trajectory:
+        row = await store.get(trajectory_id, owner=user.owner)
+        return await load_trajectory(store, row, runs.find(trajectory_id, owner=user.owner))
 
     @router.post(
         "/v1/trajectories/{trajectory_id}/cancel", summary="Cancel a trajectory; requests in flight are aborted"
     )
-    async def cancel(trajectory_id: str) -> Trajectory:
-        run = runs.find(trajectory_id)
+    async def cancel(trajectory_id: str, user: User) -> Trajectory:
+        run = None if runs.stopping else await runs.attach(trajectory_id, owner=user.owner)
         if run is not None:
-            run.driver.cancel("cancelled by the client")
+            act = audit_entry(user, "trajectory.cancelled", trajectory_id)
+            run.driver.cancel("cancelled by the client", audit=act)
             await _settled(run)
-        row = await store.get(trajectory_id)
+        row = await store.get(trajectory_id, owner=user.owner)
         if row.finished_at is None:
             runs.require_open()
             raise ServiceError(
@@ -114,13 +131,17 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
         summary="Submit the output of a client tool",
         responses=ANSWERS,
     )
-    async def give_outputs(trajectory_id: str, body: GiveOutputs, request: Request, key: IdempotencyKey) -> Response:
+    async def give_outputs(
+        trajectory_id: str, body: GiveOutputs, user: User, request: Request, key: IdempotencyKey
+    ) -> Response:
         (given,) = body.outputs
         identity = request_key(request, key, body)
         output = ClientOutput(given.call_id, given.content, given.is_error, identity)
 
         async def accept() -> AcceptedRequest:
-            return await client_turns.submit_tool_output(trajectory_id, output, background=body.background)
+            return await client_turns.submit_tool_output(
+                trajectory_id, output, owner=user.owner, background=body.background
+            )
 
         accepted = await keys.run_once(identity, accept)
         return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)
@@ -131,13 +152,16 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
         summary="Continue a finished trajectory with a user message",
         responses=ANSWERS,
     )
-    async def add_message(trajectory_id: str, body: AddMessage, request: Request, key: IdempotencyKey) -> Response:
+    async def add_message(
+        trajectory_id: str, body: AddMessage, user: User, request: Request, key: IdempotencyKey
+    ) -> Response:
         identity = request_key(request, key, body)
 
         async def accept() -> AcceptedRequest:
-            return await client_turns.add_message(
-                trajectory_id, body.content, background=body.background, request=identity
-            )
+            with orchestrator.admission.accept(user.owner, background=body.background):
+                return await client_turns.add_message(
+                    trajectory_id, body.content, owner=user.owner, background=body.background, request=identity
+                )
 
         accepted = await keys.run_once(identity, accept)
         return await answer(orchestrator, request, accepted, stream=body.stream, background=body.background)

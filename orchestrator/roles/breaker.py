@@ -31,7 +31,7 @@ class BreakerPolicy:
     failures_in_a_row: int = 5
     window: int = 20
     failed_share: float = 0.5
-    open_s: float = 2.0
+    open_s: float = 1.0
 
 
 DEFAULT_POLICY = BreakerPolicy()
@@ -71,6 +71,11 @@ class Breaker:
         self._in_a_row += 1
         self._newest.append(False)
         if self._in_a_row >= self._policy.failures_in_a_row or self._too_many_failed():
+            self._open(reason)
+
+    def declare_down(self, reason: str) -> None:
+        """Open at once: the service was observed to be down."""
+        if self.state == "closed":
             self._open(reason)
 
     def begin_probe(self) -> bool:

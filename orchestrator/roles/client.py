@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,11 +36,21 @@ from orchestrator.roles.errors import (
 from orchestrator.roles.http import RoleHttp
 from orchestrator.roles.request import OnDelta, RoleRequest
 
+# The orchestrator's own machine has no free socket: that says nothing about the service.
+_NO_SOCKET = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 MAX_ANSWER_BYTES = 8 * 2**20
 _UNREADABLE = ("output-unreadable", "call-invalid", "call-unfinished")
 # The request was not accepted: timeout, too early, too many; and statuses of gateways and of starting services.
 _BUSY_STATUS = (408, 425, 429)
 _DOWN_STATUS = (502, 503, 504)
+
+
+@dataclass(frozen=True)
+class ModelLimits:
+    """The tokens of a model's context, and the sequences that its engine runs at a time (None: not known)."""
+
+    context: int
+    capacity: int | None = None
 
 
 @dataclass(frozen=True)
@@ -81,8 +93,8 @@ class RoleClient:
             detail = problem.detail if problem else f"status {response.status_code}"
             raise RoleUnavailable(f"{self.role} service is not ready: {detail}")
 
-    async def read_context(self, *, timeout_s: float) -> int:
-        """The tokens of the model's context. Raises `RoleError`."""
+    async def read_model(self, *, timeout_s: float) -> ModelLimits:
+        """The limits of the service's models. Raises `RoleError`."""
         try:
             async with (
                 asyncio.timeout(timeout_s),
@@ -93,10 +105,13 @@ class RoleClient:
             raise self._unavailable(error) from error
         except ValidationError as error:
             raise RoleFaulty(f"{self.role} service: its list of models cannot be read") from error
-        contexts = [model.max_model_len for model in models if model.role == self.role]
-        if not contexts:
+        ours = [model for model in models if model.role == self.role]
+        if not ours:
             raise RoleFaulty(f"{self.role} service: it lists no model of this role")
-        return min(contexts)
+        return ModelLimits(
+            context=min(model.max_model_len for model in ours),
+            capacity=min((model.capacity for model in ours if model.capacity is not None), default=None),
+        )
 
     def _address(self, path: str) -> httpx.URL:
         return _address(self.url, path)
@@ -169,6 +184,8 @@ class RoleClient:
     def _unavailable(self, error: Exception) -> RoleUnavailable:
         # The transport reports a refused connection as a timeout; the aiohttp error behind it is exact.
         match error.__cause__ or error:
+            case OSError(errno=number) if number in _NO_SOCKET:
+                return RoleBusy(f"{self.role} service: this machine has no free connection ({os.strerror(number)})")
             case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError() | httpx.ConnectError():
                 return RoleUnreachable(f"{self.role} service: it cannot be reached")
             case _:

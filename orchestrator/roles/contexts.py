@@ -21,5 +21,5 @@ class RoleContexts:
         Reads what was not read within the last minute, for at most a second.
         """
         replicas = [replica for role in roles if role in self._roles for replica in self._roles[role].replicas]
-        await asyncio.gather(*(replica.read_context() for replica in replicas))
-        return min((replica.context for replica in replicas if replica.context is not None), default=None)
+        await asyncio.gather(*(replica.read_model() for replica in replicas))
+        return min((replica.limits.context for replica in replicas if replica.limits is not None), default=None)

@@ -1,12 +1,10 @@
 """Errors of role services, split by what the caller can do next.
 
     RoleError
-    ├── RoleUnavailable      no answer was accepted: a retry may help, here or at another replica
+    ├── RoleUnavailable      no answer was accepted: the call waits for the role and is sent again
     │   ├── RoleUnreachable  it cannot have received the request
     │   ├── RoleBusy         it is alive, and has no capacity for the request now
-    │   ├── CircuitOpen      nothing was sent, because it failed repeatedly
-    │   └── RetriesSpent     a retry could help, but the retry budget is used up
-    ├── RoleTooSlow          no answer within the time of the call, retries included
+    │   └── RoleTooSlow      no answer within the time of a call
     ├── RoleFaulty           its answer is invalid; a retry would cost the same and give the same
     ├── RoleRefused          it does not accept the request
     └── RoleUnreadable       its model's output cannot be parsed, after its own retries; a policy decides
@@ -39,16 +37,8 @@ class RoleBusy(RoleUnavailable):
     """It has no capacity for the request now."""
 
 
-class CircuitOpen(RoleUnavailable):
-    """The circuits of all replicas are open."""
-
-
-class RetriesSpent(RoleUnavailable):
-    """The retry budget is used up."""
-
-
-class RoleTooSlow(RoleError):
-    """The deadline of the call passed."""
+class RoleTooSlow(RoleUnavailable):
+    """No answer within the time of a call."""
 
 
 class RoleFaulty(RoleError):

@@ -12,8 +12,10 @@ from collections.abc import AsyncIterator, Mapping
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-MAX_CONNECTIONS = 1_000
-CONNECT_TIMEOUT_S = 3.0
+# A busy machine takes seconds to connect; a probe that cannot connect is repeated soon, so that a host that returns is
+# noticed soon.
+CONNECT_TIMEOUT_S = 10.0
+PROBE_CONNECT_TIMEOUT_S = 3.0
 # Below uvicorn's five seconds, so that no request goes out on a connection that the service is closing.
 KEEP_ALIVE_S = 2.0
 _NO_HEADERS: Mapping[str, str] = {}
@@ -38,16 +40,17 @@ class RoleHttp:
         headers: Mapping[str, str] = _NO_HEADERS,
         timeout_s: float | None = None,
     ) -> AsyncIterator[httpx.Response]:
-        """The response, its body still to be read; `timeout_s` bounds each wait for a piece of it.
+        """The response, its body still to be read; `timeout_s`, of a probe, bounds each wait for a piece of it.
 
         Raises `httpx.HTTPError`, `aiohttp.ClientError` and `OSError`, while the body is read as well.
         """
+        connect_s = CONNECT_TIMEOUT_S if timeout_s is None else min(timeout_s, PROBE_CONNECT_TIMEOUT_S)
         request = httpx.Request(
             method,
             url,
             content=content,
             headers={**self._headers, **headers},
-            extensions={"timeout": {"connect": CONNECT_TIMEOUT_S, "read": timeout_s}},
+            extensions={"timeout": {"connect": connect_s, "read": timeout_s}},
         )
         response = await self._transport.handle_async_request(request)
         try:
@@ -59,6 +62,7 @@ class RoleHttp:
 @contextlib.asynccontextmanager
 async def role_http(token: str | None) -> AsyncIterator[RoleHttp]:
     """The HTTP transport to all role services, closed at the end of the block."""
-    limits = httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEP_ALIVE_S)
+    # Unbounded (aiohttp's 0): requests wait in the role's gate, where no time limit runs, and never in the pool.
+    limits = httpx.Limits(max_connections=0, keepalive_expiry=KEEP_ALIVE_S)
     async with AiohttpTransport(limits=limits, trust_env=False) as transport:
         yield RoleHttp(transport, token)

@@ -1,11 +1,10 @@
-"""One request to a role service: what every attempt sends, its deadline, and the deltas of its streamed text."""
+"""One request to a role service: what every attempt sends, and the deltas of its streamed text."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, Self
+from typing import Any, Generic
 
 from pydantic import BaseModel
 
@@ -13,16 +12,23 @@ from alpha_umi.contract.roles import Answer, RoleSpec
 from alpha_umi.roles.turns import Role
 
 OnDelta = Callable[[str], None]
+# Receives the reason why a call begins to wait for its role, and None when it is sent again.
+OnWait = Callable[[str | None], None]
 
 
 @dataclass(frozen=True)
 class RoleRequest(Generic[Answer]):
-    """A request body for a role, and the step of the trajectory that it belongs to."""
+    """A request body for a role, and the step of the trajectory that it belongs to.
+
+    `owner` and `background` decide its turn where the role has no capacity for all requests at once.
+    """
 
     spec: RoleSpec[Any, Answer]
     body: BaseModel
     trajectory_id: str
     step: int
+    owner: str = "default"
+    background: bool = False
 
     @property
     def role(self) -> Role:
@@ -37,23 +43,6 @@ class RoleRequest(Generic[Answer]):
             "X-Trajectory-Id": self.trajectory_id,
             "X-Step": str(self.step),
         }
-
-
-@dataclass(frozen=True)
-class Deadline:
-    """A time of the event loop's clock, `seconds` after the call began."""
-
-    at: float
-    seconds: float
-
-    @classmethod
-    def within(cls, seconds: float) -> Self:
-        """The deadline `seconds` from now."""
-        return cls(asyncio.get_running_loop().time() + seconds, seconds)
-
-    def left(self) -> float:
-        """Remaining seconds, never below zero."""
-        return max(0.0, self.at - asyncio.get_running_loop().time())
 
 
 class DeltaDeduplicator:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from datetime import datetime
 
 from alpha_umi.contract.problems import Kind
 from alpha_umi.trajectory import AwaitOutput, Effect, ToolObserved
 from orchestrator.store import RequestKey
+
+# A client that was about to send its output when the process ended can still do so.
+RESTART_GRACE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -37,16 +41,26 @@ class ToolOutputInbox:
         self._output: ClientOutput | None = None
         self._closed = False
         self._stored: asyncio.Future[int] | None = None
+        self._deadline = 0.0
 
-    async def submit(self, output: ClientOutput, effect: Effect | None, *, now: datetime) -> int:
+    def expect(self, *, seconds: float) -> None:
+        """Accept the output of the next call for some seconds from now, by the monotonic clock."""
+        self._deadline = time.monotonic() + seconds
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the deadline; not negative."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    async def submit(self, output: ClientOutput, effect: Effect | None) -> int:
         """Pass an output to the driver while the machine is at `effect`.
 
         Returns the number of its row once it is durable. Raises `OutputRefused`.
         """
-        awaited = _awaited(output, effect)
+        _require_awaited(output, effect)
         if self._output is not None:
             raise already_submitted(output.call_id)
-        if self._closed or seconds_left(awaited, now) == 0:
+        if self._closed or self.seconds_left == 0:
             raise too_late(output.call_id)
         self._output = output
         self._stored = asyncio.get_running_loop().create_future()
@@ -72,9 +86,14 @@ class ToolOutputInbox:
         self._closed = False
 
 
-def seconds_left(effect: AwaitOutput, now: datetime) -> float:
-    """Seconds until the deadline of the output; not negative."""
-    return max(0.0, (datetime.fromisoformat(effect.expires_at) - now).total_seconds())
+def seconds_after_restart(effect: AwaitOutput, now: datetime, *, timeout_s: float) -> float:
+    """Seconds until the deadline of an output that an earlier process has requested.
+
+    Only the wall clock tells how much time has passed, and it may have been set meanwhile: so the client has between
+    `RESTART_GRACE_S` and the time of a new request.
+    """
+    left = (datetime.fromisoformat(effect.expires_at) - now).total_seconds()
+    return min(timeout_s, max(RESTART_GRACE_S, left))
 
 
 def missed_deadline(effect: AwaitOutput) -> ToolObserved:
@@ -97,9 +116,8 @@ def too_late(call_id: str) -> OutputRefused:
     )
 
 
-def _awaited(output: ClientOutput, effect: Effect | None) -> AwaitOutput:
+def _require_awaited(output: ClientOutput, effect: Effect | None) -> None:
     if not isinstance(effect, AwaitOutput):
         raise OutputRefused("no-output-expected", "the trajectory does not wait for an output")
     if effect.call_id != output.call_id:
         raise OutputRefused("call-id-mismatch", f"the trajectory waits for the output of call {effect.call_id}")
-    return effect

@@ -8,13 +8,15 @@ repeated, others are reported as UNKNOWN), or an outcome.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from alpha_umi import telemetry
-from alpha_umi.contract.stream_events import TextDelta
+from alpha_umi.contract.stream_events import RoleOutage, RoleRecovered, TextDelta
 from alpha_umi.trajectory import (
     ActionRequired,
     AwaitOutput,
@@ -39,14 +41,17 @@ from alpha_umi.trajectory import (
     role_of,
     transitions,
 )
+from orchestrator.admission.gate import Gate
+from orchestrator.admission.rates import Rates
 from orchestrator.failpoints import Failpoints
 from orchestrator.log import LoggedEvent, LogWriter
 from orchestrator.race import race
-from orchestrator.runs.client_tools import ClientOutput, ToolOutputInbox, missed_deadline, seconds_left
+from orchestrator.runs.client_tools import ClientOutput, ToolOutputInbox, missed_deadline, seconds_after_restart
 from orchestrator.runs.executor import EffectExecutor, failure_of, log_outcome, unknown_outcome
-from orchestrator.store import NotStorable, RequestKey
-from orchestrator.stream.broadcast import Broadcast, TextPreview
-from orchestrator.tools.model import ToolResult
+from orchestrator.runs.turn_slot import TurnSlot
+from orchestrator.store import AuditEntry, NotStorable, RequestKey, TrajectoryRow
+from orchestrator.stream.broadcast import Broadcast, RoleNotice, TextPreview
+from orchestrator.tools.model import EffectClass, ToolResult
 from orchestrator.tools.tool_sets import ToolSet
 
 _log = telemetry.logger(__name__)
@@ -56,8 +61,8 @@ _log = telemetry.logger(__name__)
 class DriverDependencies:
     """The dependencies that all drivers share.
 
-    `timeout_s` bounds a trajectory until its answer is generated, without the time spent waiting for the client.
-    `client_tool_timeout_s` bounds each wait for a client tool's output.
+    `timeout_s` bounds a trajectory until its answer is generated, without the time spent waiting for a slot of `gate`
+    or for the client. `client_tool_timeout_s` bounds each wait for a client tool's output.
     """
 
     log_writer: LogWriter
@@ -65,36 +70,53 @@ class DriverDependencies:
     failpoints: Failpoints
     timeout_s: float
     client_tool_timeout_s: float = 600.0
+    gate: Gate = field(default_factory=Gate)
+    rates: Rates = field(default_factory=dict)
 
 
 class Driver:
     """Drives one trajectory from the end of its log. `state` is the current state, `ended_at` the time of its end.
 
-    `tools` is its tool set, None for a trajectory of an earlier version.
+    `slot` is held while the trajectory proceeds; `resumed` ones wait for it before their owner's new ones. `tools` is
+    its tool set, None for a trajectory of an earlier version.
     """
 
     def __init__(
         self,
-        trajectory_id: str,
+        row: TrajectoryRow,
         state: State,
         seq: int,
         *,
         tools: ToolSet | None,
         dependencies: DriverDependencies,
         broadcast: Broadcast,
+        resumed: bool = False,
     ) -> None:
         self.state = state
         self._tools = tools
         self.ended_at: datetime | None = None
-        self._id = trajectory_id
+        self._row = row
+        # Set while it waits for an unavailable role; `_unanswered` until the call that waited is answered.
+        self.outage: RoleOutage | None = None
+        self._unanswered: RoleOutage | None = None
         self._seq = seq
         self._dependencies = dependencies
         self._broadcast = broadcast
-        self._deadline = time.monotonic() + dependencies.timeout_s
+        self.slot = TurnSlot(
+            dependencies.gate,
+            owner=row.owner,
+            background=row.background,
+            first=resumed,
+            seconds=dependencies.timeout_s,
+        )
         self._interrupt = asyncio.Event()
         self._cancelled_because: str | None = None
+        self._cancelled_by: AuditEntry | None = None
         self._stopping = False
         self._inbox = ToolOutputInbox()
+        if isinstance(effect := effect_of(state), AwaitOutput):
+            now, timeout_s = dependencies.log_writer.now(), dependencies.client_tool_timeout_s
+            self._inbox.expect(seconds=seconds_after_restart(effect, now, timeout_s=timeout_s))
         # Set while the trajectory waits for the client, has ended, or is not driven any more.
         self.settled = asyncio.Event()
         self._update_settled()
@@ -104,17 +126,18 @@ class Driver:
 
         Raises `OutputRefused`.
         """
-        return await self._inbox.submit(output, effect_of(self.state), now=self._dependencies.log_writer.now())
+        return await self._inbox.submit(output, effect_of(self.state))
 
-    def cancel(self, reason: str) -> None:
-        """Cancel the trajectory; requests in flight are aborted."""
-        self._cancelled_because = self._cancelled_because or reason
+    def cancel(self, reason: str, *, audit: AuditEntry | None = None) -> None:
+        """Cancel the trajectory; requests in flight are aborted. `audit` is recorded with the cancellation."""
+        if self._cancelled_because is None:
+            self._cancelled_because, self._cancelled_by = reason, audit
         self._interrupt.set()
 
     def stop(self) -> None:
         """Stop driving; the log stays as it is. A tool call in flight may complete, a role call is aborted."""
         self._stopping = True
-        if not isinstance(effect_of(self.state), RunTool):
+        if not (self.slot.held and isinstance(effect_of(self.state), RunTool)):
             self._interrupt.set()
 
     async def interrupted(self) -> None:
@@ -123,14 +146,25 @@ class Driver:
 
     async def run(self) -> None:
         """Drive to the end, or until `stop`. Raises `SequenceConflict` if another writer appended to the log."""
-        with telemetry.bind(trajectory_id=self._id):
+        with telemetry.bind(trajectory_id=self._row.id), contextlib.closing(self.slot):
             while (effect := effect_of(self.state)) is not None:
                 if self._stopping and self._cancelled_because is None:
                     return
+                if not await self._may_proceed(effect):
+                    continue
                 # The log lines of the end belong to the last step, as those of the role services do.
                 step = max(0, len(self.state.steps) - 1) if isinstance(effect, Finish) else effect.step
                 with telemetry.bind(step=step):
                     await self._take(effect)
+
+    async def _may_proceed(self, effect: Effect) -> bool:
+        """Take or leave the slot as the effect needs it. False if the trajectory was interrupted while it waited."""
+        if isinstance(effect, AwaitOutput):
+            self.slot.close()
+        elif self._cancelled_because is None and not isinstance(effect, Finish) and not self.slot.enter():
+            await race(self.slot.wait(), self.interrupted())
+            return self.slot.held
+        return True
 
     async def _take(self, effect: Effect) -> None:
         if isinstance(effect, Finish):
@@ -143,10 +177,10 @@ class Driver:
             await self._record(Backtracked(effect.to, effect.reason))
         elif isinstance(effect, AwaitOutput):
             await self._await_output(effect)
-        elif self._time_left(self.state) == 0:
+        elif self._time_left() == 0 and not self.state.is_closing:
             await self._record(LimitReached("deadline"))
-        elif self.state.in_flight != effect_key(effect):
-            await self._record(EffectIntended(effect_key(effect)))
+        elif self.state.in_flight is None:
+            await self._record(self._intent(self.state, effect))
             await self._perform(effect)
         elif isinstance(effect, RunTool) and not self._is_retryable(self.state, effect):
             # An intent of an earlier process: the call may have been sent before the process ended.
@@ -160,12 +194,10 @@ class Driver:
         return ActionRequired(effect.call_id, expires_at.isoformat())
 
     async def _await_output(self, effect: AwaitOutput) -> None:
-        """Wait for the output, its deadline or an interruption. The trajectory's own deadline moves by that time."""
+        """Wait for the output, its deadline or an interruption."""
         since = time.monotonic()
-        left = seconds_left(effect, self._dependencies.log_writer.now())
-        await race(self._inbox.wait(), self.interrupted(), timeout_s=left)
+        await race(self._inbox.wait(), self.interrupted(), timeout_s=self._inbox.seconds_left)
         waited = time.monotonic() - since
-        self._deadline += waited
         if self._interrupt.is_set():
             return
         output, seq = self._inbox.close(), self._seq + 1
@@ -194,9 +226,9 @@ class Driver:
     async def _outcome(self, effect: SendEffect) -> list[Event]:
         """The events of the effect's outcome; none if the process stops before it is known."""
         performing = self._dependencies.executor.perform(
-            self._id, self.state, self._tools, effect, self._on_delta(effect)
+            self._row, self.state, self._tools, effect, self._on_delta(effect), partial(self._on_wait, effect)
         )
-        work = await race(performing, self.interrupted(), timeout_s=self._time_left(self.state))
+        work = await race(performing, self.interrupted(), timeout_s=self._time_to_perform())
         if not work.cancelled():
             log_outcome(work.result())
             return [self._downgrade_failure(work.result())]
@@ -206,6 +238,9 @@ class Driver:
         """The events of an aborted effect."""
         if self._cancelled_because is None and self._stopping:
             return []
+        if self._unanswered is not None and self._cancelled_because is None:
+            reason = f"{self._unanswered.reason}; it was waited for until the time limit of the trajectory"
+            return [self._downgrade_failure(RoleFailed(self._unanswered.role, reason, unavailable=True))]
         events: list[Event] = []
         if isinstance(effect, RunTool):
             self._dependencies.executor.metrics.tool_calls.labels(outcome="unknown").inc()
@@ -216,7 +251,7 @@ class Driver:
         if self._cancelled_because is not None:
             return [*events, Cancelled(self._cancelled_because)]
         # If the observation has reached another limit, the summarizer is called anyway.
-        return events if after.is_closing else [*events, LimitReached("deadline")]
+        return events if events and after.is_closing else [*events, LimitReached("deadline")]
 
     def _downgrade_failure(self, event: Event) -> Event:
         """After a limit the status is `exhausted`, even if the summarizer fails."""
@@ -225,11 +260,15 @@ class Driver:
             return LimitReached("deadline")
         return event
 
-    def _time_left(self, state: State) -> float | None:
-        """Seconds until the deadline; None while the answer is generated, which has its own deadline."""
-        if state.is_closing:
-            return None
-        return max(0.0, self._deadline - time.monotonic())
+    def _time_left(self) -> float:
+        """Seconds until the deadline, never below zero."""
+        return self.slot.seconds_left
+
+    def _time_to_perform(self) -> float:
+        """Seconds for an effect. The answer has at least the time of a role call, also after the deadline."""
+        if not self.state.is_closing:
+            return self._time_left()
+        return max(self._time_left(), self._dependencies.executor.calls.timeout_s)
 
     def _on_delta(self, effect: SendEffect) -> Callable[[str], None] | None:
         """The receiver of generated text; None without listeners."""
@@ -241,6 +280,15 @@ class Driver:
         step, after = effect.step, self._seq
         return lambda text: self._broadcast.publish([TextPreview(TextDelta(role, step, text), after)])
 
+    def _on_wait(self, effect: SendEffect, reason: str | None) -> None:
+        """A role call begins to wait for its role, or is sent again (None)."""
+        if isinstance(effect, RunTool):
+            return
+        role = role_of(effect)
+        self.outage = None if reason is None else RoleOutage(role, reason)
+        self._unanswered = self.outage or self._unanswered
+        self._broadcast.publish_notice(RoleNotice(self.outage or RoleRecovered(role), self._seq))
+
     async def _record(self, *events: Event, request: RequestKey | None = None) -> None:
         """Append the events and the automatic events after them in one commit."""
         made = list(transitions(events, self.state))
@@ -251,18 +299,27 @@ class Driver:
         intended = isinstance(events[-1], EffectIntended)
         if intended:
             self._dependencies.failpoints.reach("intent.before_commit")
+        audit = self._cancelled_by if any(isinstance(event, Cancelled) for event in events) else None
         rows = await self._dependencies.log_writer.append(
-            self._id, after=self._seq, events=events, status=changed, request=request
+            self._row.id, after=self._seq, events=events, status=changed, request=request, audit=audit
         )
         if intended:
             self._dependencies.failpoints.reach("intent.after_commit")
         self._dependencies.executor.metrics.count_dead_ends(events)
-        self.state, self._seq = state, rows[-1].seq
+        self._count_tokens(state)
+        if isinstance(events[-1], ActionRequired):
+            self._inbox.expect(seconds=self._dependencies.client_tool_timeout_s)
+        self.state, self._seq, self.outage, self._unanswered = state, rows[-1].seq, None, None
         self.ended_at = rows[-1].at if state.phase is Phase.FINISHED else None
         self._update_settled()
         self._broadcast.publish(
             [LoggedEvent(**vars(each), seq=row.seq, at=row.at) for each, row in zip(made, rows, strict=True)]
         )
+
+    def _count_tokens(self, after: State) -> None:
+        """Count the tokens that the roles have used since the present state."""
+        if (rate := self._dependencies.rates.get("tokens")) is not None:
+            rate.take(self._row.owner, _tokens_of(after) - _tokens_of(self.state))
 
     def _update_settled(self) -> None:
         if self.state.phase in (Phase.WAITING, Phase.FINISHED):
@@ -283,12 +340,19 @@ class Driver:
                 return None
             case effect:
                 if self._can_continue(state) and self._is_retryable(state, effect):
-                    return EffectIntended(effect_key(effect))
+                    return self._intent(state, effect)
                 return None
+
+    def _intent(self, state: State, effect: SendEffect) -> EffectIntended:
+        """The intent, with what recovery has to know of a tool call, whatever is registered by then."""
+        if not isinstance(effect, RunTool):
+            return EffectIntended(effect_key(effect))
+        effect_class = self._dependencies.executor.effect_class(state, self._tools, effect)
+        return EffectIntended(effect_key(effect), effect_class=effect_class.value)
 
     def _can_continue(self, state: State) -> bool:
         halted = self._stopping or self._interrupt.is_set()
-        return state.in_flight is None and not halted and self._time_left(state) != 0
+        return state.in_flight is None and not halted and (state.is_closing or self._time_left() > 0)
 
     def _is_retryable(self, state: State, effect: SendEffect) -> bool:
         """Whether the effect may be performed twice.
@@ -296,5 +360,11 @@ class Driver:
         The intent of a retryable effect shares a commit with the previous outcome. The intent of any other effect is
         committed right before it is sent, because a crash in between makes its outcome UNKNOWN.
         """
-        executor = self._dependencies.executor
-        return not isinstance(effect, RunTool) or executor.is_retryable(state, self._tools, effect)
+        if not isinstance(effect, RunTool):
+            return True
+        effect_class = self._dependencies.executor.effect_class(state, self._tools, effect)
+        return effect_class is not EffectClass.UNKEYED_WRITE
+
+
+def _tokens_of(state: State) -> int:
+    return state.usage.prompt_tokens + state.usage.completion_tokens

@@ -42,7 +42,7 @@ from orchestrator.failpoints import Failpoints
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.roles.calls import RoleCalls
 from orchestrator.roles.errors import RoleError, RoleUnreadable
-from orchestrator.roles.request import OnDelta
+from orchestrator.roles.request import OnDelta, OnWait
 from orchestrator.runs.offer import ToolOffers
 from orchestrator.runs.role_calls import (
     CallStats,
@@ -53,7 +53,8 @@ from orchestrator.runs.role_calls import (
     step_call,
     summarize_call,
 )
-from orchestrator.tools.errors import UnknownToolError
+from orchestrator.store import SHARED, TrajectoryRow
+from orchestrator.tools.errors import ToolGone
 from orchestrator.tools.model import EffectClass, Tool, ToolResult
 from orchestrator.tools.numbers import with_written_numbers
 from orchestrator.tools.read_more import (
@@ -106,14 +107,23 @@ class EffectExecutor:
     call_id: Callable[[], str] = new_call_id
 
     async def perform(
-        self, trajectory_id: str, state: State, tools: ToolSet | None, effect: SendEffect, on_delta: OnDelta | None
+        self,
+        row: TrajectoryRow,
+        state: State,
+        tools: ToolSet | None,
+        effect: SendEffect,
+        on_delta: OnDelta | None,
+        on_wait: OnWait,
     ) -> Event:
-        """The outcome of the effect. `tools` as in `registered_tools`. Raises nothing but cancellation."""
+        """The outcome of the effect. `tools` as in `registered_tools`. Raises nothing but cancellation.
+
+        Waits without limit for a role that is unavailable.
+        """
         started = time.monotonic()
         try:
             if isinstance(effect, RunTool):
-                return await self._run_tool(trajectory_id, state, tools, effect)
-            event = await self._call_role(trajectory_id, state, tools, effect, on_delta)
+                return await self._run_tool(row.id, state, tools, effect)
+            event = await self._call_role(row, state, tools, effect, on_delta, on_wait)
             self._count_decision(event)
             return event
         except RoleError as error:
@@ -124,15 +134,16 @@ class EffectExecutor:
 
     async def _call_role(
         self,
-        trajectory_id: str,
+        row: TrajectoryRow,
         state: State,
         tools: ToolSet | None,
         effect: RoleEffect,
         on_delta: OnDelta | None,
+        on_wait: OnWait,
     ) -> Event:
         names = await self._tools_of_step(state, tools, effect)
         context = RoleCallContext(
-            trajectory_id,
+            row,
             state,
             tools=lambda: self._offered(state, tools, names),
             tools_offered=names,
@@ -142,21 +153,21 @@ class EffectExecutor:
         )
         match effect:
             case AskPlanner():
-                return await self._call(plan_call(context, effect), on_delta)
+                return await self._call(plan_call(context, effect), on_wait, on_delta)
             case AskCaller():
-                return await self._call(caller_call(context, effect))
+                return await self._call(caller_call(context, effect), on_wait)
             case AskSummarizer():
-                return await self._call(summarize_call(context, effect), on_delta)
+                return await self._call(summarize_call(context, effect), on_wait, on_delta)
             case AskBackbone():
-                return await self._call(step_call(context, effect), on_delta)
+                return await self._call(step_call(context, effect), on_wait, on_delta)
             case _ as never:
                 assert_never(never)
 
-    async def _call(self, spec: RoleCallSpec[Answer], on_delta: OnDelta | None = None) -> Event:
+    async def _call(self, spec: RoleCallSpec[Answer], on_wait: OnWait, on_delta: OnDelta | None = None) -> Event:
         role = spec.request.role
         started = time.monotonic()
         try:
-            answer = await self.calls.call(spec.request, on_delta)
+            answer = await self.calls.call(spec.request, on_delta, on_wait)
         except RoleUnreadable as error:
             self.metrics.count_tokens(role, error.usage)
             self.metrics.unfinished_calls.labels(role=role).inc(error.call_unfinished)
@@ -182,18 +193,18 @@ class EffectExecutor:
             if is_built_in(state, effect.name):
                 result = await self._read_more(state, effect)
             else:
-                tool = None if tools is None else tools.tools[effect.name]
+                tool = self.registered_tools(state, tools).get(effect.name)
+                if tool is None:
+                    raise ToolGone("is gone: its source no longer offers it")
                 result = await self.registry.call(
-                    effect.name if tool is None else tool.name,
+                    tool,
                     with_written_numbers(effect.arguments, state.history[-1].content),
                     idempotency_key=idempotency_key(trajectory_id, effect),
                     timeout_s=self.tool_timeout_s,
-                    source=None if tool is None else tool.source,
                 )
-        except UnknownToolError:
+        except ToolGone as error:
             self.metrics.tool_calls.labels(outcome="error").inc()
-            reason = f"the tool {effect.name!r} is gone: its source no longer offers it"
-            return ToolObserved(effect.call_id, NO_CALL + reason, is_error=True)
+            return ToolObserved(effect.call_id, f"{NO_CALL}the tool {effect.name!r} {error}", is_error=True)
         self.failpoints.reach("tool.after_send")
         self.metrics.tool_calls.labels(outcome="error" if result.is_error else "ok").inc()
         self.metrics.tool_seconds.observe(time.monotonic() - started)
@@ -232,28 +243,32 @@ class EffectExecutor:
     def registered_tools(self, state: State, tools: ToolSet | None) -> Mapping[str, Tool]:
         """The trajectory's tools that sources offer, by name: those of its set as they were when it was created.
 
-        A trajectory of an earlier version has no set, but the tools that are registered now.
+        A trajectory of an earlier version has no set, but the shared tools that are registered now.
         """
         if tools is not None:
             return tools.tools
         names = set(state.tools)
-        return {name: tool for name, tool in self.registry.offered().items() if name in names}
+        return {name: tool for name, tool in self.registry.of(SHARED).offered.items() if name in names}
 
     def is_ready(self, state: State, tools: ToolSet | None) -> bool:
         """Whether every tool of the trajectory that a source offers is registered."""
         if tools is None:
             names = set(state.tools) - {tool.name for tool in state.client_tools}
-            return names <= self.registry.offered().keys()
-        return all(self.registry.find(tool.source, tool.name) is not None for tool in tools.tools.values())
+            return names <= self.registry.of(SHARED).offered.keys()
+        return all(self.registry.find(tool) is not None for tool in tools.tools.values())
 
-    def is_retryable(self, state: State, tools: ToolSet | None, effect: RunTool) -> bool:
-        """Whether a call can be sent again; False for a tool that is not registered any more."""
+    def effect_class(self, state: State, tools: ToolSet | None, effect: RunTool) -> EffectClass:
+        """The class of a call: what its intent records, or else what its tool says. One that is gone is never repeated.
+
+        A tool that is not registered as it was is gone as well.
+        """
         if is_built_in(state, effect.name):
-            return True
+            return EffectClass.READ
         tool = self.registered_tools(state, tools).get(effect.name)
-        if tool is None or self.registry.find(tool.source, tool.name) is None:
-            return False
-        return tool.effect is not EffectClass.UNKEYED_WRITE
+        if tool is None or not self.registry.is_unchanged(tool):
+            return EffectClass.UNKEYED_WRITE
+        recorded = None if state.in_flight is None else state.in_flight.effect_class
+        return tool.effect if recorded is None else EffectClass(recorded)
 
     async def _tools_of_step(self, state: State, tools: ToolSet | None, effect: RoleEffect) -> tuple[str, ...] | None:
         """The names of the tools that the step is offered; None: all of them."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
 from weakref import WeakValueDictionary
 
 from alpha_umi.contract.problems import ServiceError
@@ -34,10 +33,9 @@ class IdempotencyStore:
     Only accepted requests are recorded: a refused request can be corrected and sent again with its key.
     """
 
-    def __init__(self, store: EventStore, runs: RunManager, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, store: EventStore, runs: RunManager) -> None:
         self._store = store
         self._runs = runs
-        self._now = now
         self._locks: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def run_once(self, request: RequestKey | None, accept: Accept) -> AcceptedRequest:
@@ -45,14 +43,14 @@ class IdempotencyStore:
         if request is None:
             return await accept()
         # Of two concurrent requests the second waits until the first is accepted or refused.
-        identity = (request.key_id, request.route, request.key)
+        identity = (request.owner, request.route, request.key)
         async with self._locks.setdefault(identity, asyncio.Lock()):
-            record = await self._store.find_idempotency_record(request, now=self._now())
+            record = await self._store.find_idempotency_record(request)
             if record is None:
                 try:
                     return await accept()
                 except IdempotencyKeyExists:
-                    record = await self._store.find_idempotency_record(request, now=self._now())
+                    record = await self._store.find_idempotency_record(request)
                     if record is None:
                         raise
             return await self._replay(request, record)
@@ -66,7 +64,7 @@ class IdempotencyStore:
                 remedy="send the same body again, or use a new key for a new request",
                 extra={"trajectory_id": record.trajectory_id},
             )
-        run = await self._runs.attach(record.trajectory_id)
+        run = await self._runs.attach(record.trajectory_id, owner=request.owner)
         if run is not None:
             run.detached = True
         return AcceptedRequest(record.trajectory_id, record.seq, run, replayed=True)

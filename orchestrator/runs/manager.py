@@ -1,11 +1,12 @@
-"""Runs: the trajectories that this process drives, one task each, started by a request or resumed at startup."""
+"""Runs: the trajectories that this process drives, one task each, started by a request or by the recovery."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -20,10 +21,11 @@ from alpha_umi.trajectory import (
     advance,
     replay,
 )
-from orchestrator.log import new_event, read_log, state_of
+from orchestrator.admission.running_capacity import RunningCapacity
+from orchestrator.log import new_event, read_log
 from orchestrator.race import race
 from orchestrator.runs.driver import Driver, DriverDependencies
-from orchestrator.store import EventStore, RequestKey, StoreError, TrajectoryRow
+from orchestrator.store import EventStore, RequestKey, StoreDamaged, StoredEvent, TrajectoryRow
 from orchestrator.stream.broadcast import Broadcast
 from orchestrator.tools.tool_sets import ToolSet, ToolSets
 
@@ -38,7 +40,7 @@ def new_trajectory_id() -> str:
 
 
 class RunSnapshot(NamedTuple):
-    """A trajectory up to row `seq` of its log, the start of its newest turn, and its tool set.
+    """A trajectory up to row `seq` of its log, the row and the time at which its newest turn started, and its tool set.
 
     `tools` is None for a trajectory of an earlier version.
     """
@@ -46,6 +48,7 @@ class RunSnapshot(NamedTuple):
     row: TrajectoryRow
     state: State
     seq: int
+    turn_seq: int
     started_at: datetime
     tools: ToolSet | None
 
@@ -60,6 +63,7 @@ class RunManager:
         *,
         tool_sets: ToolSets,
         wait_for_sources: Callable[[Callable[[], bool]], Coroutine[Any, Any, None]],
+        capacity: RunningCapacity,
         trajectory_id: Callable[[], str] = new_trajectory_id,
     ) -> None:
         self._store = store
@@ -67,8 +71,11 @@ class RunManager:
         self._tool_sets = tool_sets
         self._wait_for_sources = wait_for_sources
         self._trajectory_id = trajectory_id
+        self._capacity = capacity
         self._runs: dict[str, Run] = {}
+        self._active: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._attaching: dict[str, asyncio.Task[Run | None]] = {}
         self.stopping = False
 
     @property
@@ -76,25 +83,41 @@ class RunManager:
         """The number of trajectories that this process drives."""
         return len(self._runs)
 
+    def active_of(self, owner: str) -> int:
+        """The number of an owner's trajectories that this process drives."""
+        return self._active[owner]
+
+    @property
+    def capacity(self) -> int:
+        """The number of trajectories that proceed at a time."""
+        return self._dependencies.gate.capacity or 0
+
+    @property
+    def queued(self) -> int:
+        """The number of trajectories that wait for their turn."""
+        return self._dependencies.gate.waiting
+
     @property
     def waiting(self) -> int:
         """The number of trajectories that wait for their client to act."""
         return sum(run.driver.state.phase is Phase.WAITING for run in self._runs.values())
 
-    def find(self, trajectory_id: str) -> Run | None:
-        """The run of a trajectory, while it is driven here."""
-        return self._runs.get(trajectory_id)
+    def find(self, trajectory_id: str, *, owner: str) -> Run | None:
+        """The run of an owner's trajectory, while it is driven here."""
+        run = self._runs.get(trajectory_id)
+        return run if run is not None and run.row.owner == owner else None
 
     async def create(
         self,
         created: TrajectoryCreated,
         tools: ToolSet,
         *,
+        owner: str,
         metadata: Mapping[str, str],
         background: bool,
         request: RequestKey | None = None,
     ) -> Run:
-        """Commit a new trajectory with the tool set that it names, and start its run. Raises `StoreError`."""
+        """Commit an owner's new trajectory with the tool set that it names, and start it. Raises `StoreError`."""
         self.require_open()
         trajectory_id = self._trajectory_id()
         self._dependencies.failpoints.reach("create.before_commit")
@@ -104,16 +127,18 @@ class RunManager:
             at=self._dependencies.log_writer.now(),
             instruction=created.instruction,
             tools=created.tools,
+            tool_set=created.tool_set,
             strategy=created.strategy,
             metadata=metadata,
             background=background,
+            owner=owner,
             request=request,
         )
         self._dependencies.failpoints.reach("create.after_commit")
         self._dependencies.executor.metrics.started.labels(strategy=created.strategy).inc()
         _log.info("trajectory.created", trajectory_id=trajectory_id, background=background)
-        snapshot = RunSnapshot(row, replay([created]), row.last_seq, row.created_at, tools)
-        return self._start(snapshot, detached=background or request is not None)
+        snapshot = RunSnapshot(row, replay([created]), row.last_seq, 1, row.created_at, tools)
+        return self._start(snapshot, background=background, detached=background or request is not None)
 
     async def continue_(
         self, ended: RunSnapshot, message: MessageAdded, *, background: bool, request: RequestKey | None
@@ -136,27 +161,51 @@ class RunManager:
         )
         self._dependencies.failpoints.reach("message.after_commit")
         _log.info("trajectory.continued", trajectory_id=ended.row.id, background=background)
-        snapshot = RunSnapshot(ended.row, continued, rows[-1].seq, now, ended.tools)
-        return self._start(snapshot, detached=background or request is not None)
+        snapshot = RunSnapshot(ended.row, continued, rows[-1].seq, rows[0].seq, now, ended.tools)
+        return self._start(snapshot, background=background, detached=background or request is not None)
 
-    async def load(self, trajectory_id: str) -> RunSnapshot:
-        """Load a trajectory from its log. Raises `TrajectoryNotFound`, and `StoreDamaged` for an invalid log."""
-        row = await self._store.get(trajectory_id)
-        log = list(read_log(await self._store.events(trajectory_id)))
-        turns = [logged.at for logged in log if isinstance(logged.event, TrajectoryCreated | MessageAdded)]
-        state = state_of(log)
+    async def load(self, trajectory_id: str, *, owner: str) -> RunSnapshot:
+        """Load an owner's trajectory. Raises `TrajectoryNotFound`, and `StoreDamaged` for an invalid log."""
+        return await self._load(await self._store.get(trajectory_id, owner=owner))
+
+    async def _load(self, row: TrajectoryRow) -> RunSnapshot:
+        # Long logs take too long for the event loop.
+        state, turn = await asyncio.to_thread(_read_turn, await self._store.events(row.id))
         tools = None if state.tool_set is None else await self._tool_sets.load(state.tool_set)
-        return RunSnapshot(row, state, len(log), turns[-1] if turns else row.created_at, tools)
+        return RunSnapshot(row, state, turn.last_seq, turn.seq, turn.at, tools)
 
-    async def attach(self, trajectory_id: str) -> Run | None:
-        """The run of a trajectory, started if there is none; None if the trajectory has ended. Raises `StoreError`."""
-        if (run := self.find(trajectory_id)) is not None:
+    async def attach(self, trajectory_id: str, *, owner: str) -> Run | None:
+        """The run of an owner's trajectory, started if there is none; None if it has ended. Raises `StoreError`."""
+        if (run := self.find(trajectory_id, owner=owner)) is not None:
             return run
-        snapshot = await self.load(trajectory_id)
+        return await self._attach(await self._store.get(trajectory_id, owner=owner))
+
+    async def attach_of_any_owner(self, trajectory_id: str) -> Run | None:
+        """The same for the recovery, which acts for all owners."""
+        return self._runs.get(trajectory_id) or await self._attach(await self._store.get_of_any_owner(trajectory_id))
+
+    async def _attach(self, row: TrajectoryRow) -> Run | None:
+        """Start the run of a trajectory from its log, once for all who request it at the same time.
+
+        A second reader could start it from a log that the first one's run has continued and ended meanwhile.
+        """
+        if row.finished_at is not None:
+            return None
+        attaching = self._attaching.get(row.id)
+        if attaching is None:
+            attaching = self._attaching[row.id] = asyncio.create_task(self._load_and_start(row))
+            attaching.add_done_callback(lambda _: self._attaching.pop(row.id))
+        return await asyncio.shield(attaching)
+
+    async def _load_and_start(self, row: TrajectoryRow) -> Run | None:
+        if (run := self._runs.get(row.id)) is not None:
+            return run
+        self.require_open()
+        snapshot = await self._load(row)
         if snapshot.state.phase is Phase.FINISHED:
             return None
         self.require_open()
-        return self._start(snapshot, detached=snapshot.row.background, recovered=True)
+        return self._resume(snapshot)
 
     def broadcast_of(self, run: Run | None) -> Broadcast | None:
         """The broadcast of a run; without a run a closed one while the process stops, so that clients reconnect."""
@@ -170,19 +219,6 @@ class RunManager:
             raise ServiceError(
                 "shutting-down", "no new trajectory is started; send the request again after the restart"
             )
-
-    async def recover(self) -> int:
-        """Resume every unfinished trajectory of an earlier process. Returns their number."""
-        unfinished = await self._store.unfinished()
-        for trajectory_id in unfinished:
-            try:
-                snapshot = await self.load(trajectory_id)
-            except StoreError as error:
-                _log.error("trajectory.not_recovered", trajectory_id=trajectory_id, reason=str(error))
-                continue
-            _log.info("trajectory.recovered", trajectory_id=trajectory_id, seq=snapshot.seq, phase=snapshot.state.phase)
-            self._start(snapshot, detached=snapshot.row.background, recovered=True)
-        return len(unfinished)
 
     async def drain(self) -> None:
         """Refuse new work and stop all runs; unfinished trajectories are resumed by the next process.
@@ -206,7 +242,11 @@ class RunManager:
         for task in self._tasks:
             task.cancel()
 
-    def _start(self, snapshot: RunSnapshot, *, detached: bool, recovered: bool = False) -> Run:
+    def _resume(self, snapshot: RunSnapshot) -> Run:
+        background = snapshot.row.background
+        return self._start(snapshot, background=background, detached=background, recovered=True)
+
+    def _start(self, snapshot: RunSnapshot, *, background: bool, detached: bool, recovered: bool = False) -> Run:
         row = snapshot.row
         if (known := self._runs.get(row.id)) is not None:
             # Another request has started the run first.
@@ -216,18 +256,21 @@ class RunManager:
         run = Run(
             row,
             Driver(
-                row.id,
+                replace(row, background=background),
                 snapshot.state,
                 snapshot.seq,
                 tools=snapshot.tools,
                 dependencies=self._dependencies,
                 broadcast=broadcast,
+                resumed=recovered,
             ),
             broadcast,
             snapshot.started_at,
             detached,
         )
         self._runs[row.id] = run
+        self._active[row.owner] += 1
+        self._capacity.update()
         if self.stopping:
             # Committed while the process began to stop: the next process resumes it.
             run.driver.stop()
@@ -247,6 +290,8 @@ class RunManager:
             _log.error("trajectory.abandoned", trajectory_id=run.id, exc_info=error)
         finally:
             del self._runs[run.id]
+            self._active[run.row.owner] -= 1
+            self._capacity.update()
             run.broadcast.close(stopping=not run.finished and self.stopping)
             run.done.set()
             run.driver.settled.set()
@@ -258,6 +303,23 @@ class RunManager:
         seconds = (self._dependencies.log_writer.now() - run.started_at).total_seconds()
         self._dependencies.executor.metrics.count_end(state, seconds=seconds)
         _log.info("trajectory.finished", trajectory_id=run.id, status=state.status, steps=len(state.turn_steps))
+
+
+class _Turn(NamedTuple):
+    """The first row of the newest turn and its time, and the last row of the log."""
+
+    seq: int
+    at: datetime
+    last_seq: int
+
+
+def _read_turn(rows: Sequence[StoredEvent]) -> tuple[State, _Turn]:
+    """The state after a log, and its newest turn. Raises `StoreDamaged`."""
+    log = list(read_log(rows))
+    if not log:
+        raise StoreDamaged("a trajectory has no events: restore the database from a backup")
+    first = [logged for logged in log if isinstance(logged.event, TrajectoryCreated | MessageAdded)][-1]
+    return log[-1].after, _Turn(first.seq, first.at, log[-1].seq)
 
 
 def _closed_broadcast() -> Broadcast:

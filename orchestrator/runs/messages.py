@@ -27,35 +27,35 @@ class ClientTurns:
         self._runs = runs
 
     async def submit_tool_output(
-        self, trajectory_id: str, output: ClientOutput, *, background: bool
+        self, trajectory_id: str, output: ClientOutput, *, owner: str, background: bool
     ) -> AcceptedRequest:
-        """Submit the output of the pending call; it is durable when this returns.
+        """Submit the output of the pending call of an owner's trajectory; it is durable when this returns.
 
         Raises `ServiceError` and `TrajectoryNotFound`.
         """
-        run = await self._runs.attach(trajectory_id)
+        run = await self._runs.attach(trajectory_id, owner=owner)
         if run is None:
-            raise await self._refusal(trajectory_id, output.call_id)
+            raise await self._refusal(trajectory_id, output.call_id, owner=owner)
         try:
             handing = await race(run.driver.submit(output), run.done.wait())
             seq = await handing if not handing.cancelled() else None
         except OutputRefused as error:
-            raise await self._refusal(trajectory_id, output.call_id, error) from error
+            raise await self._refusal(trajectory_id, output.call_id, error, owner=owner) from error
         if seq is None:
             self._runs.require_open()
-            raise await self._refusal(trajectory_id, output.call_id)
+            raise await self._refusal(trajectory_id, output.call_id, owner=owner)
         run.detached = run.detached or background or output.request is not None
         return AcceptedRequest(trajectory_id, seq, run)
 
     async def add_message(
-        self, trajectory_id: str, content: str, *, background: bool, request: RequestKey | None
+        self, trajectory_id: str, content: str, *, owner: str, background: bool, request: RequestKey | None
     ) -> AcceptedRequest:
-        """Continue a finished trajectory with a user message; it is durable when this returns.
+        """Continue an owner's finished trajectory with a user message; it is durable when this returns.
 
         Raises `ServiceError` and `TrajectoryNotFound`.
         """
-        await _wait_until_done(self._runs.find(trajectory_id))
-        ended = await self._runs.load(trajectory_id)
+        await _wait_until_done(self._runs.find(trajectory_id, owner=owner))
+        ended = await self._runs.load(trajectory_id, owner=owner)
         _require_ended(trajectory_id, ended.state)
         _require_capacity(trajectory_id, ended.state)
         try:
@@ -64,12 +64,14 @@ class ClientTurns:
             raise _busy(trajectory_id, "another message continues it") from error
         return AcceptedRequest(trajectory_id, ended.seq + 1, run)
 
-    async def _refusal(self, trajectory_id: str, call_id: str, error: OutputRefused | None = None) -> ServiceError:
+    async def _refusal(
+        self, trajectory_id: str, call_id: str, error: OutputRefused | None = None, *, owner: str
+    ) -> ServiceError:
         """Why an output is refused, according to the log."""
         if error is None or error.kind in ("no-output-expected", "call-id-mismatch"):
             error = await self._closed(trajectory_id, call_id) or error
         if error is None:
-            row = await self._store.get(trajectory_id)
+            row = await self._store.get(trajectory_id, owner=owner)
             if row.finished_at is None:
                 return ServiceError("internal", f"trajectory {trajectory_id} was abandoned; the log has the details")
             return ServiceError("trajectory-finished", f"trajectory {trajectory_id} has ended: {row.status}")

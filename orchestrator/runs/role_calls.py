@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic
 
+from pydantic import BaseModel
+
 from alpha_umi.contract.roles import (
     CALL,
     PLAN,
@@ -17,6 +19,7 @@ from alpha_umi.contract.roles import (
     CallRequest,
     PlanAnswer,
     PlanRequest,
+    RoleSpec,
     StepAnswer,
     StepRequest,
     SummarizeAnswer,
@@ -43,6 +46,7 @@ from alpha_umi.trajectory import (
 )
 from orchestrator.roles.errors import RoleUnreadable
 from orchestrator.roles.request import RoleRequest
+from orchestrator.store import TrajectoryRow
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,17 @@ class RoleCallContext:
     `tools_offered` are the names to record with a step; None: all of the trajectory's tools.
     """
 
-    trajectory_id: str
+    row: TrajectoryRow
     state: State
     tools: Callable[[], list[ToolModel]]
     tools_offered: tuple[str, ...] | None
     constrained: bool
     streams: bool
     call_id: Callable[[], str]
+
+    def request(self, spec: RoleSpec[Any, Answer], body: BaseModel, step: int) -> RoleRequest[Answer]:
+        """The request to a role for a step."""
+        return RoleRequest(spec, body, self.row.id, step, owner=self.row.owner, background=self.row.background)
 
     def turns(self) -> list[TurnModel]:
         """The wire form of the history."""
@@ -121,7 +129,7 @@ def plan_call(context: RoleCallContext, effect: AskPlanner) -> RoleCallSpec[Plan
             **stats.output(),
         )
 
-    request = RoleRequest(PLAN, body, context.trajectory_id, effect.step)
+    request = context.request(PLAN, body, effect.step)
     return RoleCallSpec(request, to_event, unreadable)
 
 
@@ -148,7 +156,7 @@ def caller_call(context: RoleCallContext, effect: AskCaller) -> RoleCallSpec[Cal
     def unreadable(error: RoleUnreadable, stats: CallStats) -> Event:
         return no_call(error.text, error.reason, stats, call_unfinished=error.call_unfinished)
 
-    request = RoleRequest(CALL, body, context.trajectory_id, effect.step)
+    request = context.request(CALL, body, effect.step)
     return RoleCallSpec(request, to_event, unreadable)
 
 
@@ -156,7 +164,7 @@ def summarize_call(context: RoleCallContext, effect: AskSummarizer) -> RoleCallS
     """The summarizer writes the answer."""
     body = SummarizeRequest(history=context.turns(), stream=context.streams)
     return RoleCallSpec(
-        RoleRequest(SUMMARIZE, body, context.trajectory_id, effect.step),
+        context.request(SUMMARIZE, body, effect.step),
         lambda answer, stats: AnswerWritten(answer.answer, **stats.output(truncated=answer.truncated)),
     )
 
@@ -203,7 +211,7 @@ def step_call(context: RoleCallContext, effect: AskBackbone) -> RoleCallSpec[Ste
             **stats.output(),
         )
 
-    request = RoleRequest(STEP, body, context.trajectory_id, effect.step)
+    request = context.request(STEP, body, effect.step)
     return RoleCallSpec(request, to_event, unreadable)
 
 

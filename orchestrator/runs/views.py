@@ -16,9 +16,9 @@ from orchestrator.store import EventStore, StoreDamaged, StoredEvent, Trajectory
 _log = telemetry.logger(__name__)
 
 
-async def load_trajectory(store: EventStore, row: TrajectoryRow) -> Trajectory:
-    """The trajectory of a row and its log. Raises `StoreError`."""
-    return trajectory_of(row, await store.events(row.id))
+async def load_trajectory(store: EventStore, row: TrajectoryRow, run: Run | None = None) -> Trajectory:
+    """The trajectory of a row and its log, and what it waits for according to its run. Raises `StoreError`."""
+    return _with_outage(trajectory_of(row, await store.events(row.id)), run)
 
 
 def trajectory_of(row: TrajectoryRow, log: Sequence[StoredEvent]) -> Trajectory:
@@ -33,7 +33,13 @@ def trajectory_of(row: TrajectoryRow, log: Sequence[StoredEvent]) -> Trajectory:
 
 def driven_trajectory(run: Run) -> Trajectory:
     """The trajectory of a run, without reading its log."""
-    return _rendered(run.row, run.driver.state, run.driver.ended_at)
+    return _with_outage(_rendered(run.row, run.driver.state, run.driver.ended_at), run)
+
+
+def _with_outage(trajectory: Trajectory, run: Run | None) -> Trajectory:
+    if run is None or run.driver.outage is None or trajectory.status != "running":
+        return trajectory
+    return trajectory.model_copy(update={"waiting_for": run.driver.outage.role})
 
 
 def _rendered(row: TrajectoryRow, state: State, finished_at: datetime | None) -> Trajectory:

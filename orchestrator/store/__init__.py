@@ -25,8 +25,12 @@ from orchestrator.store.errors import (
     StoreUnavailable,
     TrajectoryExists,
     TrajectoryNotFound,
+    TrajectoryPruned,
 )
 from orchestrator.store.model import (
+    SHARED,
+    AuditEntry,
+    AuditRow,
     IdempotencyRecord,
     NewEvent,
     Page,
@@ -34,10 +38,14 @@ from orchestrator.store.model import (
     StoredEvent,
     ToolSourceRow,
     TrajectoryRow,
+    UsedRate,
 )
 from orchestrator.store.sqlite import SqliteEventStore
 
 __all__ = [
+    "SHARED",
+    "AuditEntry",
+    "AuditRow",
     "EventStore",
     "IdempotencyKeyExists",
     "IdempotencyRecord",
@@ -56,7 +64,9 @@ __all__ = [
     "ToolSourceRow",
     "TrajectoryExists",
     "TrajectoryNotFound",
+    "TrajectoryPruned",
     "TrajectoryRow",
+    "UsedRate",
     "open_store",
 ]
 

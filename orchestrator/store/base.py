@@ -10,42 +10,53 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError
 from sqlalchemy.sql import Executable
 
+from alpha_umi.web.keys import DEFAULT_OWNER
 from orchestrator.store.errors import (
     NotStorable,
     StoreDamaged,
     StoreError,
     StoreUnavailable,
     TrajectoryNotFound,
+    TrajectoryPruned,
 )
 from orchestrator.store.group_commit import CLOSED, GroupCommit
 from orchestrator.store.migrations import check_tables, migrate
 from orchestrator.store.model import (
     READERS,
+    AuditEntry,
+    AuditLog,
     IdempotencyRecord,
     Ids,
     Log,
     NewEvent,
     Page,
     RequestKey,
+    Rows,
     ToolSources,
     TrajectoryRow,
+    UsedRate,
+    UsedRates,
 )
+from orchestrator.store.observed_time import ObservedTime
+from orchestrator.store.retention import delete_trajectories, finished_before, forget_pruned
 from orchestrator.store.rows import (
     Row,
+    decode_time,
     encode_json,
     encode_time,
     event_rows,
+    read_audit,
     read_event,
     read_request,
     read_tool_source,
@@ -54,6 +65,9 @@ from orchestrator.store.rows import (
     trajectory_row,
 )
 from orchestrator.store.tables import (
+    NEWEST_KEY,
+    PRUNED,
+    RATES,
     TOOL_SETS,
     TOOL_SOURCES,
     TRAJECTORIES,
@@ -61,6 +75,7 @@ from orchestrator.store.tables import (
     events_of,
     idempotency_records,
     newest,
+    newest_audit,
 )
 from orchestrator.store.writes import (
     IDEMPOTENCY_RETENTION,
@@ -69,6 +84,7 @@ from orchestrator.store.writes import (
     write_logs,
     write_sources,
     write_tool_set,
+    write_used_rates,
 )
 
 Result = TypeVar("Result")
@@ -89,6 +105,7 @@ class EventStore(ABC):
         self._read_threads = ThreadPoolExecutor(READERS, thread_name_prefix="log-reader")
         self._log_writes = GroupCommit(self._commit_log_writes)
         self._source_writes = GroupCommit(self._commit_source_writes)
+        self.observed_time = ObservedTime()
         self._commits = 0
         self._closed = False
 
@@ -118,9 +135,11 @@ class EventStore(ABC):
         status: str = "running",
         metadata: Mapping[str, Any] | None = None,
         background: bool = False,
+        owner: str = DEFAULT_OWNER,
+        tool_set: str | None = None,
         request: RequestKey | None = None,
     ) -> TrajectoryRow:
-        """Write a trajectory, its first events, and the key of the request for it, in one commit.
+        """Write an owner's trajectory, its first events, and the key of the request for it, in one commit.
 
         Raises `TrajectoryExists`, `IdempotencyKeyExists`, `NotStorable`.
         """
@@ -135,10 +154,14 @@ class EventStore(ABC):
             metadata=dict(metadata or {}),
             background=background,
             last_seq=len(events),
+            owner=owner,
+            tool_set=tool_set,
         )
         row = trajectory_row(trajectory)
         rows = event_rows(trajectory_id, events, after=0, at=at)
-        await self._log_writes.submit(LogWrite(trajectory_id, 0, rows, trajectory=row, request=request, at=at))
+        await self._log_writes.submit(
+            LogWrite(trajectory_id, 0, rows, trajectory=row, request=request, at=self.observed_time.now())
+        )
         return read_trajectory(row)
 
     async def append(
@@ -151,16 +174,27 @@ class EventStore(ABC):
         status: str | None = None,
         finished_at: datetime | None = None,
         request: RequestKey | None = None,
+        audit: AuditEntry | None = None,
     ) -> Log:
-        """Write events `after` + 1 and on, the new status of the row, and the key of the request for it, in one commit.
+        """Write events `after` + 1 and on, and what belongs to the same commit.
 
-        A status without `finished_at` reopens the trajectory. Returns what `events` reads. Raises `SequenceConflict` if
-        the log does not end at `after`, `IdempotencyKeyExists`, `TrajectoryNotFound`, `NotStorable`.
+        That is the new status of the row, the key of the request, and the act for the audit log. A status without
+        `finished_at` reopens the trajectory. Returns what `events` reads. Raises `SequenceConflict` if the log does not
+        end at `after`, `IdempotencyKeyExists`, `TrajectoryNotFound`, `NotStorable`.
         """
         rows = event_rows(trajectory_id, events, after=after, at=at)
         finished = None if finished_at is None else encode_time(finished_at)
         await self._log_writes.submit(
-            LogWrite(trajectory_id, after, rows, status=status, finished_at=finished, request=request, at=at)
+            LogWrite(
+                trajectory_id,
+                after,
+                rows,
+                status=status,
+                finished_at=finished,
+                request=request,
+                audit=audit,
+                at=self.observed_time.now(),
+            )
         )
         return [read_event(row) for row in rows]
 
@@ -169,21 +203,34 @@ class EventStore(ABC):
         statement = events_of(trajectory_id, after=after, limit=limit)
         return [read_event(row) for row in await self._read(statement)]
 
-    async def get(self, trajectory_id: str) -> TrajectoryRow:
-        """One trajectory's row. Raises `TrajectoryNotFound`, `StoreDamaged`."""
-        rows = await self._read(select(TRAJECTORIES).where(TRAJECTORIES.c.id == trajectory_id))
+    async def get(self, trajectory_id: str, *, owner: str) -> TrajectoryRow:
+        """The row of an owner's trajectory. Raises `TrajectoryPruned`, `TrajectoryNotFound`, `StoreDamaged`."""
+        mine = (TRAJECTORIES.c.id == trajectory_id, TRAJECTORIES.c.owner == owner)
+        try:
+            return await self._one(trajectory_id, select(TRAJECTORIES).where(*mine))
+        except TrajectoryNotFound:
+            if await self._read(select(PRUNED.c.id).where(PRUNED.c.id == trajectory_id, PRUNED.c.owner == owner)):
+                raise TrajectoryPruned(f"trajectory {trajectory_id} was deleted") from None
+            raise
+
+    async def get_of_any_owner(self, trajectory_id: str) -> TrajectoryRow:
+        """The row of a trajectory, for work that no request caused. Raises `TrajectoryNotFound`, `StoreDamaged`."""
+        return await self._one(trajectory_id, select(TRAJECTORIES).where(TRAJECTORIES.c.id == trajectory_id))
+
+    async def _one(self, trajectory_id: str, statement: Executable) -> TrajectoryRow:
+        rows = await self._read(statement)
         if not rows:
             raise TrajectoryNotFound(f"no trajectory has the id {trajectory_id}")
         return read_trajectory(rows[0])
 
-    async def list(self, *, status: str | None = None, limit: int = 20, after: str | None = None) -> Page:
-        """At most `limit` trajectories, newest first, those older than the trajectory `after`.
+    async def list(self, *, owner: str, status: str | None = None, limit: int = 20, after: str | None = None) -> Page:
+        """At most `limit` trajectories of an owner, newest first, those older than the trajectory `after`.
 
         Pages neither repeat nor skip a row when new trajectories arrive between them. Raises `TrajectoryNotFound` if
         `after` does not exist.
         """
-        older_than = None if after is None else await self.get(after)
-        statement = newest(status=status, older_than=older_than, limit=limit + 1)
+        older_than = None if after is None else await self.get(after, owner=owner)
+        statement = newest(owner=owner, status=status, older_than=older_than, limit=limit + 1)
         rows = [read_trajectory(row) for row in await self._read(statement)]
         return Page(rows[:limit], len(rows) > limit)
 
@@ -191,23 +238,31 @@ class EventStore(ABC):
         """Ids of unfinished trajectories, oldest first: a restarted orchestrator continues them."""
         return [row["id"] for row in await self._read(UNFINISHED)]
 
-    async def find_idempotency_record(self, request: RequestKey, *, now: datetime) -> IdempotencyRecord | None:
+    async def find_idempotency_record(self, request: RequestKey) -> IdempotencyRecord | None:
         """The record of the request with this key in the 72 hours before `now`; its body may differ."""
-        rows = await self._read(idempotency_records([request], since=now - IDEMPOTENCY_RETENTION))
+        rows = await self._read(idempotency_records([request], since=self.observed_time.now() - IDEMPOTENCY_RETENTION))
         return read_request(rows[0]) if rows else None
 
-    async def put_tool_source(self, name: str, document: Mapping[str, Any]) -> None:
-        """Store a registration; it replaces one of the same name. Raises `NotStorable`."""
+    async def put_tool_source(
+        self, owner: str, name: str, document: Mapping[str, Any], *, audit: AuditEntry | None = None
+    ) -> None:
+        """Store an owner's registration and the act; it replaces one of the same name. Raises `NotStorable`."""
         text = encode_json(dict(document), name=f"tool source {name}")
-        await self._source_writes.submit(SourceWrite(storable_text(name, name="the name of the tool source"), text))
+        name = storable_text(name, name="the name of the tool source")
+        await self._source_writes.submit(SourceWrite(owner, name, text, audit))
 
-    async def delete_tool_source(self, name: str) -> bool:
-        """Delete a registration; False if there was none."""
-        return await self._source_writes.submit(SourceWrite(storable_text(name, name="name"), None))
+    async def delete_tool_source(self, owner: str, name: str, *, audit: AuditEntry | None = None) -> bool:
+        """Delete an owner's registration and record the act; False if there was none."""
+        return await self._source_writes.submit(SourceWrite(owner, storable_text(name, name="name"), None, audit))
 
     async def list_tool_sources(self) -> ToolSources:
-        """Every registration, by name. Raises `StoreDamaged`."""
-        return [read_tool_source(row) for row in await self._read(select(TOOL_SOURCES).order_by(TOOL_SOURCES.c.name))]
+        """The registrations of every owner, by name. Raises `StoreDamaged`."""
+        every = select(TOOL_SOURCES).order_by(TOOL_SOURCES.c.owner, TOOL_SOURCES.c.name)
+        return [read_tool_source(row) for row in await self._read(every)]
+
+    async def audit_log(self, *, limit: int, after: int | None = None) -> AuditLog:
+        """At most `limit` acts of all owners, newest first, those older than the act `after`. Raises `StoreDamaged`."""
+        return [read_audit(row) for row in await self._read(newest_audit(older_than=after, limit=limit))]
 
     async def put_tool_set(self, digest: str, document: str) -> None:
         """Store the JSON text of a tool set under its digest, once."""
@@ -221,6 +276,61 @@ class EventStore(ABC):
         text: str = rows[0]["document"]
         return text
 
+    async def used_rates(self) -> UsedRates:
+        """What was stored last."""
+        rows = await self._read(select(RATES))
+        return [UsedRate(row["owner"], row["kind"], decode_time(row["until"])) for row in rows]
+
+    async def put_used_rates(self, used: Sequence[UsedRate]) -> None:
+        """Store what all owners have used, in place of what was stored before."""
+        await self._transact(partial(write_used_rates, used=used))
+
+    async def check_writable(self) -> None:
+        """Raises `StoreError` unless a write transaction can begin. It writes nothing."""
+        await self._transact(lambda _: None)
+
+    async def finished_before(
+        self, time: datetime, *, owner: str | None = None, statuses: Collection[str] = (), limit: int = 100
+    ) -> Rows:
+        """Trajectories that ended before a time, oldest end first; of all owners and statuses by default."""
+        statement = finished_before(time, owner=owner, statuses=statuses, limit=limit)
+        return [read_trajectory(row) for row in await self._read(statement)]
+
+    async def newest_end(self) -> datetime | None:
+        """When the last trajectory ended; None if none has."""
+        (row,) = await self._read(select(func.max(TRAJECTORIES.c.finished_at).label("at")))
+        return None if row["at"] is None else decode_time(row["at"])
+
+    async def delete(
+        self,
+        rows: Sequence[TrajectoryRow],
+        *,
+        at: datetime,
+        sets_in_use: Callable[[], Collection[str]],
+        audit: AuditEntry | None = None,
+    ) -> Ids:
+        """Delete trajectories whose rows were read; the ids of those that have ended and have not changed since.
+
+        Tool sets that no trajectory uses are deleted, too, except those `sets_in_use`, which is called in the thread of
+        the write. The space is given back to the file system, where the database can do that.
+        """
+        ends = [(row.id, row.last_seq) for row in rows]
+
+        def work(connection: Connection) -> list[str]:
+            return delete_trajectories(connection, ends, at=at, sets_in_use=sets_in_use(), audit=audit)
+
+        deleted = await self._transact(work)
+        await self._give_back_space()
+        return deleted
+
+    async def forget_pruned(self, before: datetime) -> None:
+        """Delete what is left of trajectories that were deleted before a time."""
+        await self._transact(partial(forget_pruned, before=before))
+
+    @abstractmethod
+    async def _give_back_space(self) -> None:
+        """Shrink the database to what it holds, as far as that is cheap."""
+
     @abstractmethod
     def _classify(self, error: DBAPIError) -> StoreError:
         """The store's error for an error of this database."""
@@ -231,6 +341,8 @@ class EventStore(ABC):
         def bring_up_to_date(connection: Connection) -> None:
             migrate(connection)
             check_tables(connection)
+            if (newest_key := connection.execute(NEWEST_KEY).scalar()) is not None:
+                self.observed_time.begin(decode_time(newest_key))
 
         await self._transact(bring_up_to_date)
 

@@ -6,6 +6,7 @@
     │   └── TrajectoryExists  choose another id, or read the existing trajectory
     ├── IdempotencyKeyExists  read what the earlier request with this key did
     ├── TrajectoryNotFound    no trajectory has this id
+    │   └── TrajectoryPruned  it was deleted
     ├── NotStorable           the value has no JSON form; repair it
     ├── StoreDamaged          the file is corrupt; restore a backup
     └── at start-up only, each with its remedy:
@@ -45,6 +46,10 @@ class IdempotencyKeyExists(StoreError):
 
 class TrajectoryNotFound(StoreError):
     """No trajectory has this id."""
+
+
+class TrajectoryPruned(TrajectoryNotFound):
+    """The trajectory of this id was deleted."""
 
 
 class NotStorable(StoreError):

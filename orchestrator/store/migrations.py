@@ -85,6 +85,64 @@ def create_tool_sets(connection: Connection) -> None:
     connection.exec_driver_sql("CREATE TABLE tool_sets (digest TEXT PRIMARY KEY NOT NULL, document TEXT NOT NULL)")
 
 
+def create_rates(connection: Connection) -> None:
+    """What owners have used of their rates, so that a restart gives nobody more."""
+    connection.exec_driver_sql(
+        "CREATE TABLE rates (owner TEXT NOT NULL, kind TEXT NOT NULL, until TEXT NOT NULL, PRIMARY KEY (owner, kind))"
+    )
+
+
+def add_owners(connection: Connection) -> None:
+    """Owners of trajectories and idempotency keys, owners' tool sources, and the audit log.
+
+    What exists belongs to the owner `default`; the registered tool sources stay offered to all (the empty owner). Of
+    idempotency keys that several API keys used for one route, the newest stays.
+    """
+    for statement in (
+        "ALTER TABLE trajectories ADD COLUMN owner TEXT NOT NULL DEFAULT 'default'",
+        "DROP INDEX trajectories_newest",
+        "DROP INDEX trajectories_newest_of_status",
+        "CREATE INDEX trajectories_newest ON trajectories (owner, created_at, id)",
+        "CREATE INDEX trajectories_newest_of_status ON trajectories (owner, status, created_at, id)",
+        "CREATE INDEX trajectories_unfinished ON trajectories (created_at, id) WHERE finished_at IS NULL",
+        "DELETE FROM idempotency_keys WHERE EXISTS (SELECT 1 FROM idempotency_keys AS later WHERE"
+        " later.route = idempotency_keys.route AND later.key = idempotency_keys.key AND (later.at > idempotency_keys.at"
+        " OR (later.at = idempotency_keys.at AND later.key_id > idempotency_keys.key_id)))",
+        "ALTER TABLE idempotency_keys RENAME COLUMN key_id TO owner",
+        "UPDATE idempotency_keys SET owner = 'default'",
+        "ALTER TABLE tool_sources RENAME TO shared_tool_sources",
+        "CREATE TABLE tool_sources (owner TEXT NOT NULL, name TEXT NOT NULL, document TEXT NOT NULL,"
+        " PRIMARY KEY (owner, name))",
+        "INSERT INTO tool_sources SELECT '', name, document FROM shared_tool_sources",
+        "DROP TABLE shared_tool_sources",
+        "CREATE TABLE audit (id INTEGER PRIMARY KEY NOT NULL, at TEXT NOT NULL, key_id TEXT NOT NULL,"
+        " owner TEXT NOT NULL, action TEXT NOT NULL, object TEXT NOT NULL, details TEXT NOT NULL)",
+    ):
+        connection.exec_driver_sql(statement)
+
+
+def add_retention(connection: Connection) -> None:
+    """What deleting a trajectory needs: its tool set, its tombstone, and idempotency keys that outlive it."""
+    for statement in (
+        "ALTER TABLE trajectories ADD COLUMN tool_set TEXT",
+        "UPDATE trajectories SET tool_set = (SELECT json_extract(payload, '$.tool_set') FROM events"
+        " WHERE trajectory_id = id AND seq = 1 AND json_valid(payload))",
+        "CREATE INDEX trajectories_tool_set ON trajectories (tool_set)",
+        "CREATE INDEX trajectories_oldest_end ON trajectories (finished_at, id)",
+        "CREATE TABLE pruned (id TEXT PRIMARY KEY NOT NULL, owner TEXT NOT NULL, at TEXT NOT NULL)",
+        "CREATE INDEX pruned_oldest ON pruned (at)",
+        "ALTER TABLE idempotency_keys RENAME TO referring_keys",
+        "DROP INDEX idempotency_keys_oldest",
+        "CREATE TABLE idempotency_keys (owner TEXT NOT NULL, route TEXT NOT NULL, key TEXT NOT NULL,"
+        " digest TEXT NOT NULL, trajectory_id TEXT NOT NULL, seq INTEGER NOT NULL, at TEXT NOT NULL,"
+        " PRIMARY KEY (owner, route, key))",
+        "CREATE INDEX idempotency_keys_oldest ON idempotency_keys (at)",
+        "INSERT INTO idempotency_keys SELECT owner, route, key, digest, trajectory_id, seq, at FROM referring_keys",
+        "DROP TABLE referring_keys",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 def _unified(kind: str, event: dict[str, Any], policy: str, *, concludes: bool) -> tuple[str, dict[str, Any]]:
     reason, thought = event["reason"], event["text"].strip()
     if kind == "caller.unreadable":
@@ -98,7 +156,15 @@ def _unified(kind: str, event: dict[str, Any], policy: str, *, concludes: bool) 
     return "backbone.stepped", decided | {"answer": answer}
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_log, create_idempotency_keys, unify_events, create_tool_sets)
+MIGRATIONS: tuple[Migration, ...] = (
+    create_log,
+    create_idempotency_keys,
+    unify_events,
+    create_tool_sets,
+    add_owners,
+    create_rates,
+    add_retention,
+)
 
 
 def migrate(connection: Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> int:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from alpha_umi.web.keys import DEFAULT_OWNER
 
 # Connections that read the event log at a time.
 READERS = 4
+# In place of an owner: tool sources that are offered to all owners. No owner has this name.
+SHARED: Final = ""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class StoredEvent:
 
 @dataclass(frozen=True)
 class TrajectoryRow:
-    """The row of a trajectory. Times are UTC; `last_seq` is the last sequence number of its log."""
+    """The row of a trajectory, which belongs to `owner`. Times are UTC; `last_seq` is the last number of its log."""
 
     id: str
     created_at: datetime
@@ -43,17 +47,18 @@ class TrajectoryRow:
     metadata: dict[str, Any] = field(default_factory=dict)
     background: bool = False
     last_seq: int = 0
-    owner: str = "default"
+    owner: str = DEFAULT_OWNER
+    tool_set: str | None = None
 
 
 @dataclass(frozen=True)
 class RequestKey:
-    """Identifies a request that a client may repeat: the API key's id, the route, and the idempotency key.
+    """Identifies a request that a client may repeat: its owner, the route, and the idempotency key.
 
     `digest` is the SHA-256 of its body, 64 hexadecimal digits: it distinguishes a repetition from another request.
     """
 
-    key_id: str
+    owner: str
     route: str
     key: str
     digest: str
@@ -68,10 +73,38 @@ class IdempotencyRecord(NamedTuple):
 
 
 class ToolSourceRow(NamedTuple):
-    """A stored registration of a tool source. `document` is a JSON object."""
+    """A stored registration of a tool source. `document` is a JSON object; `owner` may be `SHARED`."""
 
+    owner: str
     name: str
     document: dict[str, Any]
+
+
+class UsedRate(NamedTuple):
+    """Until when the units of a kind that an owner used count, in UTC."""
+
+    owner: str
+    kind: str
+    until: datetime
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """An act of an API key for its owner: what was done to which object. `at` is UTC, `details` a JSON object."""
+
+    at: datetime
+    key_id: str
+    owner: str
+    action: str
+    object: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AuditRow(AuditEntry):
+    """A recorded act. `id` counts up."""
+
+    id: int = field(kw_only=True)
 
 
 class Page(NamedTuple):
@@ -84,4 +117,7 @@ class Page(NamedTuple):
 # `list` is a method of the store, so that inside its class the built-in type needs another name.
 Log = list[StoredEvent]
 Ids = list[str]
+Rows = list[TrajectoryRow]
 ToolSources = list[ToolSourceRow]
+UsedRates = list[UsedRate]
+AuditLog = list[AuditRow]

@@ -13,7 +13,16 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from orchestrator.store.errors import NotStorable, StoreDamaged
-from orchestrator.store.model import IdempotencyRecord, NewEvent, RequestKey, StoredEvent, ToolSourceRow, TrajectoryRow
+from orchestrator.store.model import (
+    AuditEntry,
+    AuditRow,
+    IdempotencyRecord,
+    NewEvent,
+    RequestKey,
+    StoredEvent,
+    ToolSourceRow,
+    TrajectoryRow,
+)
 
 Row = dict[str, Any]
 
@@ -54,6 +63,8 @@ def trajectory_row(trajectory: TrajectoryRow) -> Row:
         "metadata": encode_json(trajectory.metadata, name="metadata"),
         "background": trajectory.background,
         "last_seq": trajectory.last_seq,
+        "owner": storable_text(trajectory.owner, name="owner"),
+        "tool_set": trajectory.tool_set,
     }
 
 
@@ -71,6 +82,8 @@ def read_trajectory(row: Mapping[str, Any]) -> TrajectoryRow:
             metadata=_object(row["metadata"]),
             background=row["background"],
             last_seq=row["last_seq"],
+            owner=row["owner"],
+            tool_set=row["tool_set"],
         )
 
 
@@ -87,7 +100,18 @@ def read_request(row: Mapping[str, Any]) -> IdempotencyRecord:
 def read_tool_source(row: Mapping[str, Any]) -> ToolSourceRow:
     """The registration of a row. Raises `StoreDamaged`."""
     with _reading(f"tool source {row['name']}"):
-        return ToolSourceRow(row["name"], _object(row["document"]))
+        return ToolSourceRow(row["owner"], row["name"], _object(row["document"]))
+
+
+def audit_row(entry: AuditEntry) -> Row:
+    """The row of an act. Raises `NotStorable`."""
+    return {**vars(entry), "details": encode_json(entry.details, name="details"), "at": encode_time(entry.at)}
+
+
+def read_audit(row: Mapping[str, Any]) -> AuditRow:
+    """The act of a row. Raises `StoreDamaged`."""
+    with _reading(f"entry {row['id']} of the audit log"):
+        return AuditRow(**{**row, "details": _object(row["details"]), "at": decode_time(row["at"])})
 
 
 def encode_json(value: Any, *, name: str) -> str:

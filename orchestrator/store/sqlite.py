@@ -14,7 +14,9 @@ the last one (https://www.sqlite.org/pragma.html#pragma_synchronous).
 from __future__ import annotations
 
 import asyncio
+import shutil
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -31,7 +33,11 @@ from orchestrator.store.sqlite_file import LockedFile
 
 Journal = Literal["delete", "wal"]
 
+# After each deletion: 16 MiB, so that other writes wait for a few milliseconds.
+VACUUMED_PAGES = 4_096
 WAL_SAFE_FROM = (3, 51, 3)
+# Less free space than a few commits need.
+MIN_FREE_BYTES = 2**18
 
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "free space on the disk",
@@ -71,14 +77,22 @@ class SqliteEventStore(EventStore):
 
     async def start(self) -> None:
         """Bring the tables up to date and set the journal mode."""
+        in_writer = partial(asyncio.get_running_loop().run_in_executor, self._write_thread)
+        await in_writer(self._prepare_new_file)
         await super().start()
         # Not before: a database that is refused must stay unchanged.
-        mode = await asyncio.get_running_loop().run_in_executor(self._write_thread, self._choose_journal)
+        mode = await in_writer(self._choose_journal)
         if mode != self._journal:
             raise StoreUnavailable(
                 f"{self._file.path} stays in journal mode {mode}: close the other program that has it open"
             )
         _log.info("event_log_opened", path=str(self._file.path), journal=mode, sqlite=sqlite3.sqlite_version)
+
+    async def check_writable(self) -> None:
+        """Raises `StoreError` also when the disk is nearly full."""
+        await super().check_writable()
+        if shutil.disk_usage(self._file.path.parent).free < MIN_FREE_BYTES:
+            raise StoreUnavailable(f"the disk of {self._file.path} is full: {_REMEDIES[sqlite3.SQLITE_FULL]}")
 
     async def close(self) -> None:
         """Close every connection and release the file."""
@@ -103,12 +117,29 @@ class SqliteEventStore(EventStore):
         event.listen(engine, "handle_error", _replace_lost_connection)
         return engine
 
+    def _prepare_new_file(self) -> None:
+        """Let a new database shrink; one that exists keeps its pages and uses them again."""
+        if self._file.path.stat().st_size == 0:
+            self._pragma("auto_vacuum=INCREMENTAL")
+
     def _choose_journal(self) -> str:
+        mode: str = self._pragma(f"journal_mode={self._journal}")
+        return mode
+
+    async def _give_back_space(self) -> None:
+        """A database of an earlier version does not shrink; it uses the pages again."""
+        await asyncio.get_running_loop().run_in_executor(
+            self._write_thread, self._pragma, f"incremental_vacuum({VACUUMED_PAGES})"
+        )
+
+    def _pragma(self, pragma: str) -> Any:
+        """The first value that the pragma returns, if it returns any."""
         with self._own_errors(), closing(self._writer.raw_connection()) as connection:
             cursor: Any = connection.cursor()
-            mode: str = cursor.execute(f"PRAGMA journal_mode={self._journal}").fetchone()[0]
+            # It works row by row.
+            rows = cursor.execute(f"PRAGMA {pragma}").fetchall()
             cursor.close()
-            return mode
+            return rows[0][0] if rows and rows[0] else None
 
     def _begin(self, connection: Connection) -> None:
         self._file.check_not_replaced()

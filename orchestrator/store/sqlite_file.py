@@ -1,16 +1,28 @@
 """The file of an SQLite event log: private to its user, and locked by one process at a time.
 
-The lock is a kernel lock (`flock`) on a file next to the database, so that it ends with the process. The lock file
-stays: removing it could let two processes lock different files.
+The lock belongs to the database file itself, not to its name: a second path to the file (a hard link, another mount)
+finds the lock, too, and nothing beside it can be removed. It is an open file description lock, which the kernel ends
+with the process, on a byte next to those that SQLite locks (`PENDING_BYTE`, https://www.sqlite.org/lockingv3.html).
+
+Closing any descriptor of a file releases all POSIX locks of the process on it, those of SQLite included. So the
+descriptor stays open until `release`, and a file that this process has locked is not opened again.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import struct
+from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.store.errors import StoreInUse, StoreUnavailable
+
+_LOCKED_BYTE = 0x3FFF_FFFF
+# struct flock: type, whence, start, length, process.
+_REQUEST = struct.Struct("hhqqi4x").pack(fcntl.F_WRLCK, os.SEEK_SET, _LOCKED_BYTE, 1, 0)
+
+_locked: set[tuple[int, int]] = set()
 
 
 class LockedFile:
@@ -24,17 +36,21 @@ class LockedFile:
         self.path = path.resolve()
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = self._acquire()
+            if self.path.exists() and _identity(self.path) in _locked:
+                raise self._in_use()
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-                self._identity = _identity(self.path)
-            except OSError:
-                self.release()
+                self._lock()
+            except (OSError, StoreInUse):
+                os.close(self._descriptor)
                 raise
         except OSError as error:
             raise StoreUnavailable(
                 f"{self.path} cannot be opened ({error.strerror}): make its folder writable, or name another database"
             ) from error
+        status = os.fstat(self._descriptor)
+        self._identity = status.st_dev, status.st_ino
+        _locked.add(self._identity)
 
     def check_not_replaced(self) -> None:
         """Raises `StoreUnavailable` when the path leads to another file, or to none.
@@ -49,23 +65,32 @@ class LockedFile:
             raise StoreUnavailable(f"{self.path} was moved, removed or replaced: put it back, or start anew")
 
     def release(self) -> None:
-        """Release the lock."""
-        os.close(self._lock)
+        """Release the lock. Every connection must be closed."""
+        _locked.discard(self._identity)
+        os.close(self._descriptor)
 
-    def _acquire(self) -> int:
-        lock = os.open(self.path.with_name(f"{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    def _lock(self) -> None:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, _REQUEST)
         except BlockingIOError as error:
-            holder = os.read(lock, 20).decode("ascii", "replace").strip() or "unknown"
-            os.close(lock)
-            raise StoreInUse(
-                f"{self.path} is in use by another orchestrator (process {holder}): stop that one, "
-                "or name another database"
-            ) from error
-        os.ftruncate(lock, 0)
-        os.write(lock, str(os.getpid()).encode())
-        return lock
+            raise self._in_use() from error
+
+    def _in_use(self) -> StoreInUse:
+        return StoreInUse(
+            f"{self.path} is in use by another orchestrator (process {_holder(self.path)}): stop that one, "
+            "or name another database"
+        )
+
+
+def _holder(path: Path) -> str:
+    """The process that has the lock; it is unknown if it is in another namespace, or another user's."""
+    inode = path.stat().st_ino
+    for opened in Path("/proc").glob("[0-9]*/fdinfo/*"):
+        with suppress(OSError):
+            locks = opened.read_text()
+            if "OFDLCK" in locks and f":{inode} {_LOCKED_BYTE} " in locks:
+                return opened.parts[2]
+    return "unknown"
 
 
 def _identity(path: Path) -> tuple[int, int]:

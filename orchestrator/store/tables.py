@@ -51,9 +51,16 @@ TRAJECTORIES = Table(
     Column("metadata", Text, nullable=False),
     Column("background", Boolean, nullable=False),
     Column("last_seq", Integer, nullable=False),
+    Column("owner", Text, nullable=False),
+    # The digest of its tool set.
+    Column("tool_set", Text),
 )
-Index("trajectories_newest", TRAJECTORIES.c.created_at, TRAJECTORIES.c.id)
-Index("trajectories_newest_of_status", TRAJECTORIES.c.status, TRAJECTORIES.c.created_at, TRAJECTORIES.c.id)
+_AGE = (TRAJECTORIES.c.created_at, TRAJECTORIES.c.id)
+Index("trajectories_newest", TRAJECTORIES.c.owner, *_AGE)
+Index("trajectories_newest_of_status", TRAJECTORIES.c.owner, TRAJECTORIES.c.status, *_AGE)
+Index("trajectories_oldest_end", TRAJECTORIES.c.finished_at, TRAJECTORIES.c.id)
+Index("trajectories_tool_set", TRAJECTORIES.c.tool_set)
+Index("trajectories_unfinished", *_AGE, sqlite_where=TRAJECTORIES.c.finished_at.is_(None))
 
 EVENTS = Table(
     "events",
@@ -68,21 +75,45 @@ EVENTS = Table(
 IDEMPOTENCY_KEYS = Table(
     "idempotency_keys",
     METADATA,
-    Column("key_id", Text, primary_key=True),
+    Column("owner", Text, primary_key=True),
     Column("route", Text, primary_key=True),
     Column("key", Text, primary_key=True),
     Column("digest", Text, nullable=False),
-    Column("trajectory_id", Text, ForeignKey("trajectories.id"), nullable=False),
+    # No foreign key: the record outlives a trajectory that is deleted.
+    Column("trajectory_id", Text, nullable=False),
     Column("seq", Integer, nullable=False),
     Column("at", Text, nullable=False),
 )
 Index("idempotency_keys_oldest", IDEMPOTENCY_KEYS.c.at)
 
+# Trajectories that were deleted.
+PRUNED = Table(
+    "pruned",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("at", Text, nullable=False),
+)
+Index("pruned_oldest", PRUNED.c.at)
+
 TOOL_SOURCES = Table(
     "tool_sources",
     METADATA,
+    Column("owner", Text, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("document", Text, nullable=False),
+)
+
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("at", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("details", Text, nullable=False),
 )
 
 # The tools of trajectories as they were when these were created; `digest` identifies the document.
@@ -91,6 +122,15 @@ TOOL_SETS = Table(
     METADATA,
     Column("digest", Text, primary_key=True),
     Column("document", Text, nullable=False),
+)
+
+# The rates of owners: until when the units that they used count.
+RATES = Table(
+    "rates",
+    METADATA,
+    Column("owner", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("until", Text, nullable=False),
 )
 
 SCHEMA_VERSION = Table(
@@ -115,11 +155,7 @@ MOVE_END: Update = (
     )
 )
 
-UNFINISHED: Select[Any] = (
-    select(TRAJECTORIES.c.id)
-    .where(TRAJECTORIES.c.finished_at.is_(None))
-    .order_by(TRAJECTORIES.c.created_at, TRAJECTORIES.c.id)
-)
+UNFINISHED: Select[Any] = select(TRAJECTORIES.c.id).where(TRAJECTORIES.c.finished_at.is_(None)).order_by(*_AGE)
 
 
 # Last sequence numbers of the logs `ids`, locked until the commit; always in one order, which avoids deadlocks.
@@ -142,10 +178,11 @@ def events_of(trajectory_id: str, *, after: int, limit: int | None) -> Select[An
     )
 
 
-def newest(*, status: str | None, older_than: TrajectoryRow | None, limit: int) -> Select[Any]:
-    """A page of trajectories; the id decides between those of one instant."""
-    place = tuple_(TRAJECTORIES.c.created_at, TRAJECTORIES.c.id)
-    statement = select(TRAJECTORIES).order_by(TRAJECTORIES.c.created_at.desc(), TRAJECTORIES.c.id.desc()).limit(limit)
+def newest(*, owner: str, status: str | None, older_than: TrajectoryRow | None, limit: int) -> Select[Any]:
+    """A page of an owner's trajectories; the id decides between those of one instant."""
+    place = tuple_(*_AGE)
+    statement = select(TRAJECTORIES).where(TRAJECTORIES.c.owner == owner)
+    statement = statement.order_by(*(column.desc() for column in _AGE)).limit(limit)
     if status is not None:
         statement = statement.where(TRAJECTORIES.c.status == status)
     if older_than is not None:
@@ -153,15 +190,24 @@ def newest(*, status: str | None, older_than: TrajectoryRow | None, limit: int) 
     return statement
 
 
+NEWEST_KEY: Select[Any] = select(func.max(IDEMPOTENCY_KEYS.c.at))
+
+
 def idempotency_records(keys: Collection[RequestKey], *, since: datetime) -> Select[Any]:
     """The records with these keys that are not older than `since`."""
     columns = IDEMPOTENCY_KEYS.c
-    values = sorted((key.key_id, key.route, key.key) for key in keys)
+    values = sorted((key.owner, key.route, key.key) for key in keys)
     return select(IDEMPOTENCY_KEYS).where(
-        tuple_(columns.key_id, columns.route, columns.key).in_(values), columns.at >= encode_time(since)
+        tuple_(columns.owner, columns.route, columns.key).in_(values), columns.at >= encode_time(since)
     )
 
 
 def expired_idempotency_records(time: datetime) -> Delete:
     """Delete the records that are older than `time`."""
     return delete(IDEMPOTENCY_KEYS).where(IDEMPOTENCY_KEYS.c.at < encode_time(time))
+
+
+def newest_audit(*, older_than: int | None, limit: int) -> Select[Any]:
+    """A page of the audit log of all owners, newest first."""
+    statement = select(AUDIT).order_by(AUDIT.c.id.desc()).limit(limit)
+    return statement if older_than is None else statement.where(AUDIT.c.id < older_than)

@@ -21,13 +21,15 @@ from orchestrator.store.errors import (
     TrajectoryExists,
     TrajectoryNotFound,
 )
-from orchestrator.store.model import RequestKey
-from orchestrator.store.rows import Row, request_row
+from orchestrator.store.model import AuditEntry, RequestKey, UsedRate
+from orchestrator.store.rows import Row, audit_row, encode_time, request_row
 from orchestrator.store.tables import (
+    AUDIT,
     ENDS_OF,
     EVENTS,
     IDEMPOTENCY_KEYS,
     MOVE_END,
+    RATES,
     TOOL_SETS,
     TOOL_SOURCES,
     TRAJECTORIES,
@@ -43,7 +45,7 @@ class LogWrite:
     """Events to append to one log. The first write of a log has the `trajectory` row to insert.
 
     `status` updates that row together with `finished_at`, which is None for a trajectory that continues. `request` is
-    the key of the request that caused the write, `at` its time.
+    the key of the request that caused the write, `audit` the act, `at` the time by which keys expire (`observed_time`).
     """
 
     trajectory_id: str
@@ -53,6 +55,7 @@ class LogWrite:
     status: str | None = None
     finished_at: str | None = None
     request: RequestKey | None = None
+    audit: AuditEntry | None = None
     at: datetime | None = None
 
     @property
@@ -69,13 +72,14 @@ class Plan:
     events: list[Row] = field(default_factory=list)
     requests: list[Row] = field(default_factory=list)
     ends: list[Row] = field(default_factory=list)
+    audit: list[Row] = field(default_factory=list)
     outcomes: list[StoreError | None] = field(default_factory=list)
 
 
 def plan_writes(ends: Mapping[str, int], writes: Sequence[LogWrite], recorded: Collection[IdempotencyKey] = ()) -> Plan:
     """Accept or refuse each write in turn.
 
-    `ends` has the last sequence number of every log that exists, `kept` the places of requests that are known.
+    `ends` has the last sequence number of every log that exists, `recorded` the requests that are known.
     """
     plan = Plan()
     reached, known = dict(ends), set(recorded)
@@ -91,8 +95,8 @@ def plan_writes(ends: Mapping[str, int], writes: Sequence[LogWrite], recorded: C
 
 
 def key_of(request: RequestKey) -> IdempotencyKey:
-    """Where a request is kept, whatever its body was."""
-    return request.key_id, request.route, request.key
+    """What identifies a request, whatever its body was."""
+    return request.owner, request.route, request.key
 
 
 def _refusal(write: LogWrite, end: int | None, recorded: Collection[IdempotencyKey]) -> StoreError | None:
@@ -124,6 +128,8 @@ def _accept(plan: Plan, write: LogWrite) -> None:
             }
         )
     plan.events.extend(write.events)
+    if write.audit is not None:
+        plan.audit.append(audit_row(write.audit))
     if write.request is not None and write.at is not None:
         plan.requests.append(request_row(write.request, write.trajectory_id, seq=write.after + 1, at=write.at))
 
@@ -134,10 +140,12 @@ IDEMPOTENCY_RETENTION = timedelta(hours=72)
 
 @dataclass(frozen=True)
 class SourceWrite:
-    """A registration to replace, or to remove when there is no document."""
+    """A registration to replace, or to remove when there is no document, with the act for the audit log."""
 
+    owner: str
     name: str
     document: str | None
+    audit: AuditEntry | None = None
 
 
 def write_logs(connection: Connection, writes: Sequence[LogWrite]) -> Sequence[StoreError | None]:
@@ -148,6 +156,7 @@ def write_logs(connection: Connection, writes: Sequence[LogWrite]) -> Sequence[S
     _execute_many(connection, insert(EVENTS), plan.events)
     _execute_many(connection, MOVE_END, plan.ends)
     _execute_many(connection, insert(IDEMPOTENCY_KEYS), plan.requests)
+    _execute_many(connection, insert(AUDIT), plan.audit)
     return plan.outcomes
 
 
@@ -155,11 +164,13 @@ def write_sources(connection: Connection, writes: Sequence[SourceWrite]) -> Sequ
     """Replace and remove registrations; whether each existed."""
     existed = []
     for write in writes:
-        removed = connection.execute(delete(TOOL_SOURCES).where(TOOL_SOURCES.c.name == write.name))
-        existed.append(removed.rowcount > 0)
+        place = (TOOL_SOURCES.c.owner == write.owner, TOOL_SOURCES.c.name == write.name)
+        existed.append(connection.execute(delete(TOOL_SOURCES).where(*place)).rowcount > 0)
         if write.document is not None:
-            row = {"name": write.name, "document": write.document}
+            row = {"owner": write.owner, "name": write.name, "document": write.document}
             connection.execute(insert(TOOL_SOURCES).values(row))
+        if write.audit is not None:
+            connection.execute(insert(AUDIT).values(audit_row(write.audit)))
     return existed
 
 
@@ -167,6 +178,13 @@ def write_tool_set(connection: Connection, digest: str, document: str) -> None:
     """Insert a tool set unless it is there."""
     if connection.execute(select(TOOL_SETS.c.digest).where(TOOL_SETS.c.digest == digest)).first() is None:
         connection.execute(insert(TOOL_SETS).values(digest=digest, document=document))
+
+
+def write_used_rates(connection: Connection, used: Sequence[UsedRate]) -> None:
+    """Replace what is stored of all owners' rates."""
+    connection.execute(delete(RATES))
+    rows = [{"owner": each.owner, "kind": each.kind, "until": encode_time(each.until)} for each in used]
+    _execute_many(connection, insert(RATES), rows)
 
 
 def _recorded_keys(connection: Connection, writes: Sequence[LogWrite]) -> set[IdempotencyKey]:
@@ -178,7 +196,7 @@ def _recorded_keys(connection: Connection, writes: Sequence[LogWrite]) -> set[Id
     horizon = max(times) - IDEMPOTENCY_RETENTION
     connection.execute(expired_idempotency_records(horizon))
     rows = connection.execute(idempotency_records(requests, since=horizon))
-    return {(row.key_id, row.route, row.key) for row in rows}
+    return {(row.owner, row.route, row.key) for row in rows}
 
 
 def _execute_many(connection: Connection, statement: Executable, rows: Sequence[Row]) -> None:

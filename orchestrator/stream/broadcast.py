@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from alpha_umi.contract.stream_events import TextDelta
+from alpha_umi.contract.stream_events import RoleOutage, RoleRecovered, TextDelta
 from orchestrator.log import LoggedEvent
 
 MAX_QUEUED = 1_000
@@ -23,6 +23,14 @@ class TextPreview:
     """Text that a role just wrote, between row `after` of the log and the next one."""
 
     delta: TextDelta
+    after: int
+
+
+@dataclass(frozen=True)
+class RoleNotice:
+    """The trajectory begins or ends to wait for a role, between row `after` of the log and the next one."""
+
+    event: RoleOutage | RoleRecovered
     after: int
 
 
@@ -38,7 +46,7 @@ class Closed:
     stopping: bool
 
 
-FeedItem = LoggedEvent | TextPreview | Overflow | Closed
+FeedItem = LoggedEvent | TextPreview | RoleNotice | Overflow | Closed
 
 
 class Listener:
@@ -70,6 +78,7 @@ class Broadcast:
     def __init__(self) -> None:
         self._listeners: set[Listener] = set()
         self._closed: Closed | None = None
+        self._notice: RoleNotice | None = None
 
     @property
     def has_listeners(self) -> bool:
@@ -78,8 +87,13 @@ class Broadcast:
 
     @contextmanager
     def listen(self) -> Iterator[Listener]:
-        """A listener that receives everything from now on; after the end it receives `Closed` at once."""
+        """A listener that receives everything from now on, and the newest notice of a role.
+
+        After the end it receives `Closed` at once.
+        """
         listener = Listener()
+        if self._notice is not None:
+            listener.put(self._notice)
         if self._closed is not None:
             listener.put(self._closed)
         self._listeners.add(listener)
@@ -93,6 +107,11 @@ class Broadcast:
         for listener in self._listeners:
             for item in items:
                 listener.put(item)
+
+    def publish_notice(self, notice: RoleNotice) -> None:
+        """Send the notice to every listener, and to those that come later."""
+        self._notice = notice
+        self.publish([notice])
 
     def close(self, *, stopping: bool) -> None:
         """End the broadcast. A second call is ignored."""

@@ -13,8 +13,8 @@ from alpha_umi.contract.stream_events import Reconnect
 from alpha_umi.trajectory import Phase, State
 from orchestrator.log import LoggedEvent, read_log
 from orchestrator.store import EventStore, StoreDamaged, StoreUnavailable, TrajectoryRow
-from orchestrator.stream.broadcast import Broadcast, Closed, FeedItem, Listener, Overflow, TextPreview
-from orchestrator.stream.serialization import serialize, serialize_delta, serialize_reconnect
+from orchestrator.stream.broadcast import Broadcast, Closed, FeedItem, Listener, Overflow, RoleNotice, TextPreview
+from orchestrator.stream.serialization import serialize, serialize_live, serialize_reconnect
 
 _NO_POSITION = float("inf")
 _log = telemetry.logger(__name__)
@@ -58,9 +58,9 @@ class _Follower:
             yield event
         while self._listener is not None and not self._ended:
             item = await self._listener.get()
-            if isinstance(item, TextPreview):
+            if isinstance(item, TextPreview | RoleNotice):
                 if item.after == self._seq:
-                    yield _NO_POSITION, serialize_delta(item.delta)
+                    yield _NO_POSITION, serialize_live(item.delta if isinstance(item, TextPreview) else item.event)
                 continue
             for event in self._serialized(*await self._next(item)):
                 yield event
@@ -83,7 +83,7 @@ class _Follower:
                 return ([], 0) if item.seq <= self._seq else await self._catch_up()
             case Overflow() | Closed():
                 return await self._catch_up()
-            case TextPreview():
+            case TextPreview() | RoleNotice():
                 return [], 0
             case _ as never:
                 assert_never(never)

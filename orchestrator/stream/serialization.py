@@ -6,7 +6,7 @@ import json
 
 from sse_starlette import ServerSentEvent
 
-from alpha_umi.contract.stream_events import Reconnect, TextDelta, delta_data, event_data
+from alpha_umi.contract.stream_events import Reconnect, RoleOutage, RoleRecovered, TextDelta, event_data, live_data
 from alpha_umi.contract.trajectories import as_trajectory
 from alpha_umi.trajectory import TrajectoryFinished
 from orchestrator.log import LoggedEvent
@@ -29,9 +29,9 @@ def serialize(logged: LoggedEvent, trajectory: TrajectoryRow, *, last: bool = Tr
     return None if data is None else ServerSentEvent(data, event=logged.event.type, id=str(logged.seq), sep=SEPARATOR)
 
 
-def serialize_delta(delta: TextDelta) -> ServerSentEvent:
-    """Live text. It has no id, because it is not in the log."""
-    return ServerSentEvent(json.dumps(delta_data(delta)), event=delta.name, sep=SEPARATOR)
+def serialize_live(event: TextDelta | RoleOutage | RoleRecovered) -> ServerSentEvent:
+    """Live text, or the availability of a role. It has no id, because it is not in the log."""
+    return ServerSentEvent(json.dumps(live_data(event)), event=event.name, sep=SEPARATOR)
 
 
 def serialize_reconnect(reconnect: Reconnect) -> ServerSentEvent:

@@ -5,7 +5,9 @@ ToolsError
 │   ├── DocumentError           its document cannot be read; `field` is a JSON pointer into it
 │   ├── SourceUnreachableError  its document could not be fetched; trying again later may help
 │   ├── SourceExistsError       another source has its name
+│   ├── SourceLimitError        its owner has as many sources or tools as allowed
 │   └── UnknownSourceError      no source has this name
+├── ToolGone                    the tool that was chosen is not registered any more, or is another one now
 ├── UnknownToolError            no tool has this name, or several have; names to use are suggested
 ├── ArgumentError               an argument cannot be put into a request; the model can repair the call
 └── EgressError                 a request could not be made or answered
@@ -55,6 +57,10 @@ class SourceExistsError(ToolSourceError):
     """The source has the name of one that is registered."""
 
 
+class SourceLimitError(ToolSourceError):
+    """The owner has as many sources, or tools, as allowed."""
+
+
 class UnknownSourceError(ToolSourceError):
     """No source has this name."""
 
@@ -64,6 +70,10 @@ class UnknownSourceError(ToolSourceError):
             field="name",
             remedy=_did_you_mean(_similar([name], list(known)), known, what="source"),
         )
+
+
+class ToolGone(ToolsError):
+    """A tool that was chosen is not registered any more, or as another one; nothing was sent. The text has no name."""
 
 
 class UnknownToolError(ToolsError):

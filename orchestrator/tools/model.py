@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
+
+from orchestrator.store import SHARED
 
 
 class EffectClass(StrEnum):
@@ -28,18 +30,28 @@ class EffectClass(StrEnum):
 
 @dataclass(frozen=True)
 class Tool:
-    """A registered tool. `parameters` is a JSON Schema of type object, `source` the tool source's name."""
+    """A registered tool. `parameters` is a JSON Schema of type object, `source` the tool source's name.
+
+    `address` is where calls go, such as `GET https://api.example/items/{id}`, with a digest of how the arguments are
+    sent (None where it was not recorded). `owner` is the one whom the source belongs to, or `SHARED`.
+    """
 
     name: str
     description: str
     parameters: dict[str, Any]
     source: str
     effect: EffectClass
+    address: str | None = None
+    owner: str = SHARED
 
     @cached_property
     def digest(self) -> str:
         """Hexadecimal SHA-256 of the definition."""
         return hashlib.sha256(json.dumps(self.record()).encode()).hexdigest()
+
+    def is_same(self, other: Tool) -> bool:
+        """Whether a call of the other is what a call of this one was, as far as it was recorded."""
+        return self.digest == (other if self.address is not None else replace(other, address=None)).digest
 
     def record(self) -> dict[str, Any]:
         """The fields as a JSON object. `dataclasses.asdict` copies every schema, which is slow for thousands."""

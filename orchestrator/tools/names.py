@@ -1,4 +1,4 @@
-"""Names of tools over all sources: a tool has a name of its own in its source, and a long name, `source__tool`.
+"""Names of the tools that one owner sees: a tool has a name of its own in its source, and a long one, `source__tool`.
 
 It is offered by its own name while no other source has that name, else by its long name. No two tools are offered by
 the same name, and no source is refused for the names of its tools.
@@ -7,10 +7,11 @@ the same name, and no source is refused for the names of its tools.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from alpha_umi.roles.turns import NAME_CHARACTERS
+from orchestrator.store import SHARED
 
 SEPARATOR = "__"
 _DIGEST_CHARACTERS = 8
@@ -19,10 +20,11 @@ _OWN_CHARACTERS = 40
 
 
 class ToolKey(NamedTuple):
-    """A tool by its source and its own name."""
+    """A tool by its source, its own name, and the owner of the source."""
 
     source: str
     name: str
+    owner: str = SHARED
 
     @property
     def long_name(self) -> str:
@@ -31,11 +33,10 @@ class ToolKey(NamedTuple):
 
 
 class ToolNames:
-    """The names of all tools of some sources. `offered` has each tool by the name under which it is offered."""
+    """The names of some tools. `offered` has each by the name under which it is offered."""
 
-    def __init__(self, tools: Mapping[str, Collection[str]]) -> None:
-        """`tools` are the own names of each source's tools."""
-        keys = [ToolKey(source, name) for source, names in tools.items() for name in names]
+    def __init__(self, keys: Iterable[ToolKey]) -> None:
+        keys = list(keys)
         self._by_own_name = _grouped((key.name, key) for key in keys)
         self._by_full_name = _grouped((key.long_name, key) for key in keys)
         self._shortened = frozenset(map(_shortened, keys))
@@ -67,7 +68,8 @@ class ToolNames:
 
 def _shortened(key: ToolKey) -> str:
     """A long name of at most 64 characters with a digest of the full one."""
-    digest = hashlib.sha256(f"{key.source}\0{key.name}".encode()).hexdigest()[:_DIGEST_CHARACTERS]
+    full = f"{key.source}\0{key.name}" + (f"\0{key.owner}" if key.owner != SHARED else "")
+    digest = hashlib.sha256(full.encode()).hexdigest()[:_DIGEST_CHARACTERS]
     own = key.name[:_OWN_CHARACTERS]
     source = key.source[: NAME_CHARACTERS - len(own) - len(SEPARATOR) - len(digest) - 1]
     return f"{source}{SEPARATOR}{own}_{digest}"

@@ -1,77 +1,56 @@
-"""The registered tools: sources are added and removed at run time, tools are looked up and called by name.
+"""The registered tools: sources are added and removed at run time, tools are looked up by name and called.
 
-Leaves out persistence (a source's `record` is what to store) and the decision which calls may be repeated.
+A source belongs to an owner, who alone is offered its tools, or is shared by all owners. Leaves out persistence (a
+source's `record` is what to store) and the decision which calls may be repeated.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final, NamedTuple
 
+from orchestrator.store import SHARED
 from orchestrator.tools.egress import Egress
-from orchestrator.tools.errors import SourceExistsError, UnknownSourceError, UnknownToolError
+from orchestrator.tools.errors import (
+    SourceExistsError,
+    SourceLimitError,
+    ToolGone,
+    UnknownSourceError,
+    UnknownToolError,
+)
 from orchestrator.tools.kinds import load_source
 from orchestrator.tools.model import RequestPreview, Tool, ToolResult
-from orchestrator.tools.names import ToolNames
+from orchestrator.tools.names import ToolKey, ToolNames
 from orchestrator.tools.source import ToolProvider, ToolSource
 
+# Views of owners with sources of their own that stay in memory.
+MAX_VIEWS: Final = 32
 
-class ToolRegistry:
-    """Every tool that trajectories may use. `names` has the rule of their names over all sources."""
 
-    def __init__(self, egress: Egress) -> None:
-        self._egress = egress
-        self._sources: dict[str, ToolProvider] = {}
-        self._names = ToolNames({})
+class SourceKey(NamedTuple):
+    """A source by its owner (or `SHARED`) and its name."""
 
-    async def add_source(self, source: ToolSource) -> ToolProvider:
-        """Load a source and register its tools.
+    owner: str
+    name: str
 
-        Raises `ToolSourceError` (see `errors`), and then nothing has changed.
-        """
-        self._refuse_same_source(source.name)
-        provider = await load_source(source, self._egress)
-        try:
-            self._refuse_same_source(source.name)
-        except SourceExistsError:
-            await provider.close()
-            raise
-        self._set_sources({**self._sources, source.name: provider})
-        return provider
 
-    async def remove_source(self, name: str) -> None:
-        """Remove a source and its tools. Raises `UnknownSourceError`."""
-        if name not in self._sources:
-            raise UnknownSourceError(name, self._sources)
-        removed = self._sources[name]
-        self._set_sources({other: provider for other, provider in self._sources.items() if other != name})
-        await removed.close()
+class ToolView:
+    """The tools that one owner is offered: the shared ones and the owner's. It never changes.
 
-    async def aclose(self) -> None:
-        """Remove all sources."""
-        for name in list(self._sources):
-            await self.remove_source(name)
+    `offered` has them by the names under which they are offered, by source and then in the order of the source. A tool
+    itself has its own name.
+    """
 
-    def list_sources(self) -> list[ToolProvider]:
-        """All sources, in the order they were added."""
-        return list(self._sources.values())
-
-    def offered(self) -> dict[str, Tool]:
-        """All tools by the names under which they are offered, by source and then in the order of the source.
-
-        A tool itself has its own name.
-        """
-        return {name: self._sources[key.source].tools[key.name] for name, key in self._names.offered.items()}
+    def __init__(self, tools: Iterable[Tool]) -> None:
+        self._tools = {ToolKey(tool.source, tool.name, tool.owner): tool for tool in tools}
+        self._names = ToolNames(self._tools)
+        self.offered: Mapping[str, Tool] = {name: self._tools[key] for name, key in self._names.offered.items()}
 
     def list_tools(self) -> list[Tool]:
         """All tools under the names by which they are offered, by source and then in the order of the source."""
-        return [replace(tool, name=name) for name, tool in self.offered().items()]
-
-    def find(self, source: str, name: str) -> Tool | None:
-        """The tool of a source by its own name, as it is registered now; None if it is not."""
-        provider = self._sources.get(source)
-        return None if provider is None else provider.tools.get(name)
+        return [replace(tool, name=name) for name, tool in self.offered.items()]
 
     def get(self, names: Iterable[str]) -> list[Tool]:
         """The tools of these names: own names, or `source__tool`.
@@ -82,43 +61,126 @@ class ToolRegistry:
         unknown = {name: keys for name, keys in candidates if len(keys) != 1}
         if unknown:
             shared = {name: [self._names.long_name(key) for key in keys] for name, keys in unknown.items()}
-            raise UnknownToolError(list(unknown), self._names.offered, shared)
-        return [self._sources[key.source].tools[key.name] for _, (key,) in candidates]
+            raise UnknownToolError(list(unknown), self.offered, shared)
+        return [self._tools[key] for _, (key,) in candidates]
 
-    def preview(self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str) -> RequestPreview:
-        """The request that `call` would send. Raises `UnknownToolError` and `ArgumentError`."""
-        (tool,) = self.get([name])
-        return self._sources[tool.source].preview(tool.name, arguments, idempotency_key=idempotency_key)
+
+class _Loaded(NamedTuple):
+    provider: ToolProvider
+    tools: Mapping[str, Tool]
+
+
+class ToolRegistry:
+    """Every tool that trajectories may use."""
+
+    def __init__(self, egress: Egress) -> None:
+        self._egress = egress
+        self._sources: dict[SourceKey, _Loaded] = {}
+        self._views: OrderedDict[str, ToolView] = OrderedDict()
+
+    async def add_source(
+        self, source: ToolSource, *, owner: str = SHARED, max_tools: int | None = None
+    ) -> ToolProvider:
+        """Load a source and register its tools for its owner, who has at most `max_tools`.
+
+        Raises `ToolSourceError` (see `errors`), and then nothing has changed.
+        """
+        key = SourceKey(owner, source.name)
+        self._refuse_same_source(key)
+        provider = await load_source(source, self._egress)
+        try:
+            self._refuse_same_source(key)
+            self._refuse_too_many(owner, len(provider.tools), max_tools)
+        except (SourceExistsError, SourceLimitError):
+            await provider.close()
+            raise
+        tools = provider.tools
+        if owner != SHARED:
+            tools = {name: replace(tool, owner=owner) for name, tool in tools.items()}
+        self._sources[key] = _Loaded(provider, tools)
+        self._forget_views(owner)
+        return provider
+
+    async def remove_source(self, name: str, *, owner: str = SHARED) -> None:
+        """Remove a source and its tools. Raises `UnknownSourceError`."""
+        removed = self._sources.pop(SourceKey(owner, name), None)
+        if removed is None:
+            raise UnknownSourceError(name, [key.name for key in self._sources if key.owner == owner])
+        self._forget_views(owner)
+        await removed.provider.close()
+
+    async def aclose(self) -> None:
+        """Remove all sources."""
+        for owner, name in list(self._sources):
+            await self.remove_source(name, owner=owner)
+
+    def list_sources(self) -> list[ToolProvider]:
+        """The sources of all owners, in the order they were added."""
+        return [loaded.provider for loaded in self._sources.values()]
+
+    def of(self, owner: str) -> ToolView:
+        """What an owner is offered now: the same object until a source is added or removed."""
+        if not any(key.owner == owner for key in self._sources):
+            owner = SHARED
+        if owner not in self._views:
+            mine = (loaded.tools for key, loaded in self._sources.items() if key.owner in (owner, SHARED))
+            self._views[owner] = ToolView(tool for tools in mine for tool in tools.values())
+        self._views.move_to_end(owner)
+        while len(self._views) > MAX_VIEWS:
+            self._views.popitem(last=False)
+        return self._views[owner]
+
+    def find(self, tool: Tool) -> Tool | None:
+        """The tool of this owner, source and own name, as it is registered now; None if it is not."""
+        loaded = self._sources.get(SourceKey(tool.owner, tool.source))
+        return None if loaded is None else loaded.tools.get(tool.name)
+
+    def is_unchanged(self, tool: Tool) -> bool:
+        """Whether the tool is registered with the same definition and the same server."""
+        registered = self.find(tool)
+        return registered is not None and tool.is_same(registered)
+
+    def preview(self, tool: Tool, arguments: Mapping[str, Any], *, idempotency_key: str) -> RequestPreview:
+        """The request that `call` would send. Raises `ToolGone` and `ArgumentError`."""
+        return self._provider(tool).preview(tool.name, arguments, idempotency_key=idempotency_key)
 
     async def call(
-        self,
-        name: str,
-        arguments: Mapping[str, Any],
-        *,
-        idempotency_key: str,
-        timeout_s: float,
-        source: str | None = None,
+        self, tool: Tool, arguments: Mapping[str, Any], *, idempotency_key: str, timeout_s: float
     ) -> ToolResult:
         """Call a tool within `timeout_s` seconds. A failed call is a result for the planner.
 
-        With `source` the name is the tool's own. The arguments are checked against the tool as it is registered now, so
-        that a source which was replaced since the planner's decision is not called with arguments that it does not
-        take. Raises `UnknownToolError`, and then nothing was sent.
+        Raises `ToolGone` if the tool is not registered as it was when it was chosen; then nothing was sent.
         """
-        tool = self.get([name])[0] if source is None else self.find(source, name)
-        if tool is None:
-            raise UnknownToolError([name], self._names.offered)
-        provider = self._sources[tool.source]
+        provider = self._provider(tool)
         return await provider.call(tool.name, arguments, idempotency_key=idempotency_key, timeout_s=timeout_s)
 
-    def _set_sources(self, sources: dict[str, ToolProvider]) -> None:
-        self._sources = sources
-        self._names = ToolNames({name: provider.tools for name, provider in sources.items()})
+    def _provider(self, tool: Tool) -> ToolProvider:
+        registered = self.find(tool)
+        if registered is None:
+            raise ToolGone("is gone: its source no longer offers it")
+        if not tool.is_same(registered):
+            raise ToolGone("is not the one that was chosen: its source describes it otherwise now")
+        return self._sources[SourceKey(tool.owner, tool.source)].provider
 
-    def _refuse_same_source(self, name: str) -> None:
-        if name in self._sources:
+    def _forget_views(self, owner: str) -> None:
+        if owner == SHARED:
+            self._views.clear()
+        else:
+            self._views.pop(owner, None)
+
+    def _refuse_same_source(self, key: SourceKey) -> None:
+        if key in self._sources:
             raise SourceExistsError(
-                f"a source {name!r} is registered",
+                f"a source {key.name!r} is registered",
                 field="name",
                 remedy="remove it first, or choose another name",
+            )
+
+    def _refuse_too_many(self, owner: str, tools: int, max_tools: int | None) -> None:
+        registered = sum(len(loaded.tools) for key, loaded in self._sources.items() if key.owner == owner)
+        if max_tools is not None and registered + tools > max_tools:
+            raise SourceLimitError(
+                f"the source has {tools} tools, and its owner has {registered} of at most {max_tools}",
+                field="operations",
+                remedy="select fewer with `operations`, `tags`, `paths` or `methods`, or remove a source",
             )

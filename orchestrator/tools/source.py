@@ -19,7 +19,8 @@ from orchestrator.tools.model import EffectClass, LeftOut, RequestPreview, Tool,
 class ToolSource(BaseModel):
     """Settings of a tool source. `effect` is the effect class of tools whose source does not state it.
 
-    `url` is where the source describes its tools, `base_url` where they are called.
+    `url` is where the source describes its tools, `base_url` where they are called. `shared`: its tools are offered to
+    all owners (scope `operate`), and not only to its own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -29,6 +30,8 @@ class ToolSource(BaseModel):
     url: Annotated[str, Field(max_length=2_048)] | None = None
     base_url: Annotated[str, Field(max_length=2_048)] | None = None
     effect: EffectClass = EffectClass.UNKEYED_WRITE
+    # The registration says whose it is, not the record.
+    shared: bool = Field(default=False, exclude=True)
 
     @field_validator("url", "base_url")
     @classmethod

@@ -1,13 +1,15 @@
 """The tool sources of an orchestrator: those of the operator's file, and those of the API, which are stored.
 
-A source that cannot be loaded does not prevent the start: it is listed with its error and retried.
+A source belongs to an owner, or is shared by all; those of the file are shared. A source that cannot be loaded does not
+prevent the start: it is listed with its error and retried.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from pydantic import ValidationError
@@ -15,10 +17,10 @@ from pydantic import ValidationError
 from alpha_umi import telemetry
 from alpha_umi.contract.tool_sources import Origin
 from alpha_umi.roles.turns import estimated_tokens
-from orchestrator.store import EventStore, StoreError
-from orchestrator.tools.errors import SourceExistsError, ToolSourceError, UnknownSourceError
+from orchestrator.store import SHARED, AuditEntry, EventStore, StoreError
+from orchestrator.tools.errors import SourceExistsError, SourceLimitError, ToolSourceError, UnknownSourceError
 from orchestrator.tools.kinds import parse_source
-from orchestrator.tools.registry import ToolRegistry
+from orchestrator.tools.registry import SourceKey, ToolRegistry
 from orchestrator.tools.source import ToolProvider, ToolSource
 from orchestrator.tools.tool_sets import role_tool
 
@@ -32,16 +34,22 @@ _log = telemetry.logger(__name__)
 
 @dataclass(frozen=True)
 class SourceEntry:
-    """A source, its origin, and its provider or the error of the last attempt to load it.
+    """A source, its owner and origin, and its provider or the error of the last attempt to load it.
 
     `prompt_tokens` is an estimate of the tokens that all its tools take in a prompt.
     """
 
     source: ToolSource
+    owner: str
     origin: Origin
     provider: ToolProvider | None = None
     error: str | None = None
     prompt_tokens: int = 0
+
+    @property
+    def key(self) -> SourceKey:
+        """What identifies the source."""
+        return SourceKey(self.owner, self.source.name)
 
     @property
     def status(self) -> Literal["ready", "failed", "pending"]:
@@ -52,31 +60,53 @@ class SourceEntry:
 
 
 class ToolSources:
-    """Registers sources, stores those of the API, and retries those that failed."""
+    """Registers sources, stores those of the API, and retries those that failed.
 
-    def __init__(self, registry: ToolRegistry, store: EventStore, *, from_file: Sequence[ToolSource] = ()) -> None:
+    An owner registers at most `max_sources`, with `max_tools` together; shared ones have no limit.
+    """
+
+    def __init__(
+        self,
+        registry: ToolRegistry,
+        store: EventStore,
+        *,
+        from_file: Sequence[ToolSource] = (),
+        max_sources: int,
+        max_tools: int,
+    ) -> None:
         self._registry = registry
         self._store = store
-        self._entries = {source.name: SourceEntry(source, "file") for source in from_file}
+        self._max_sources = max_sources
+        self._max_tools = max_tools
+        entries = [SourceEntry(source, SHARED, "file") for source in from_file]
+        self._entries = {entry.key: entry for entry in entries}
+        # Being registered now: they count, and their names are taken.
+        self._adding: set[SourceKey] = set()
+        self._removing = asyncio.Lock()
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
+        self._tried = asyncio.Event()
+        self._wait_until = 0.0
 
     async def start(self) -> None:
-        """Start loading all sources; returns when each was tried once, or after two seconds."""
+        """Start loading all sources in the background."""
         for row in await self._store.list_tool_sources():
             try:
                 source = parse_source(row.document)
             except ValidationError:
                 _log.error("tool_source.unreadable", source=row.name)
                 continue
-            self._entries.setdefault(source.name, SourceEntry(source, "api"))
-        tried = asyncio.Event()
-        self._task = asyncio.create_task(self._register_all(tried), name="tool sources")
-        try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                await tried.wait()
-        except TimeoutError:
-            _log.warning("tool_source.slow", sources=[entry.source.name for entry in self._pending()])
+            entry = SourceEntry(source, row.owner, "api")
+            self._entries.setdefault(entry.key, entry)
+        self._wait_until = asyncio.get_running_loop().time() + START_TIMEOUT_S
+        self._task = asyncio.create_task(self._register_all(), name="tool sources")
+
+    async def tried(self) -> None:
+        """Return when each source was tried once, or two seconds after the start."""
+        if not self._tried.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self._wait_until):
+                    await self._tried.wait()
 
     async def aclose(self) -> None:
         """Stop retrying."""
@@ -85,34 +115,55 @@ class ToolSources:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def list_sources(self) -> list[SourceEntry]:
-        """All sources, failed ones included."""
+        """The sources of all owners, failed ones included."""
         return list(self._entries.values())
 
-    async def add(self, source: ToolSource) -> SourceEntry:
-        """Register and store a source. Raises `ToolSourceError`, `StoreError`; then nothing has changed."""
-        if source.name in self._entries:
-            raise SourceExistsError(
-                f"a source {source.name!r} is registered",
-                field="name",
-                remedy="remove it first, or choose another name",
-            )
-        provider = await self._load(source)
+    def of(self, owner: str) -> list[SourceEntry]:
+        """The sources that an owner sees: the shared ones and the owner's, failed ones included."""
+        return [entry for key, entry in self._entries.items() if key.owner in (owner, SHARED)]
+
+    def find(self, name: str, *, owner: str) -> SourceEntry:
+        """The owner's source of this name, or else the shared one. Raises `UnknownSourceError`."""
+        for key in (SourceKey(owner, name), SourceKey(SHARED, name)):
+            if key in self._entries:
+                return self._entries[key]
+        raise UnknownSourceError(name, [entry.source.name for entry in self.of(owner)])
+
+    async def add(self, source: ToolSource, *, audit: AuditEntry) -> SourceEntry:
+        """Register and store a source, and the act of the owner.
+
+        Raises `ToolSourceError`, `StoreError`; then nothing has changed.
+        """
+        key = SourceKey(SHARED if source.shared else audit.owner, source.name)
+        self._refuse(key, audit.owner)
+        self._adding.add(key)
         try:
-            await self._store.put_tool_source(source.name, provider.source.record())
-        except StoreError:
-            await self._registry.remove_source(source.name)
-            raise
-        entry = await _loaded(source, "api", provider)
-        await self._set(entry)
+            entry = SourceEntry(source, key.owner, "api")
+            provider = await self._load(entry, max_tools=None if source.shared else self._max_tools)
+            try:
+                await self._store.put_tool_source(*key, provider.source.record(), audit=audit)
+            except StoreError:
+                await self._registry.remove_source(key.name, owner=key.owner)
+                raise
+            entry = await _ready(entry, provider)
+            await self._set(entry)
+        finally:
+            self._adding.discard(key)
         return entry
 
-    async def remove(self, name: str) -> None:
-        """Remove a source; one of the operator's file returns at the next start. Raises `UnknownSourceError`."""
-        if name not in self._entries:
-            raise UnknownSourceError(name, self._entries)
-        await self._store.delete_tool_source(name)
-        if self._entries.pop(name).provider is not None:
-            await self._registry.remove_source(name)
+    async def remove(self, entry: SourceEntry, *, audit: AuditEntry) -> None:
+        """Remove a source and record the act; one of the operator's file returns at the next start.
+
+        Raises `UnknownSourceError`.
+        """
+        # Of two requests at once the second finds nothing.
+        async with self._removing:
+            name = entry.source.name
+            if entry.key not in self._entries:
+                raise UnknownSourceError(name, [other.source.name for other in self.of(audit.owner)])
+            await self._store.delete_tool_source(*entry.key, audit=audit)
+            if self._entries.pop(entry.key).provider is not None:
+                await self._registry.remove_source(name, owner=entry.owner)
 
     async def wait_for(self, is_ready: Callable[[], bool]) -> None:
         """Return when it is ready (asked after each source), no source is left to load, or after 30 seconds."""
@@ -122,50 +173,63 @@ class ToolSources:
         except TimeoutError:
             _log.warning("tool_source.missing", sources=[entry.source.name for entry in self._pending()])
 
-    async def _load(self, source: ToolSource) -> ToolProvider:
-        provider = await self._registry.add_source(source)
-        left_out = provider.left_out
-        _log.info("tool_source.registered", source=source.name, tools=len(provider.tools), left_out=len(left_out))
+    def _refuse(self, key: SourceKey, owner: str) -> None:
+        """Raises `ToolSourceError` for a name that the owner sees already, or a source too many."""
+        taken = {*self._entries, *self._adding}
+        if not {key, SourceKey(SHARED, key.name), SourceKey(owner, key.name)}.isdisjoint(taken):
+            raise SourceExistsError(
+                f"a source {key.name!r} is registered",
+                field="name",
+                remedy="remove it first, or choose another name",
+            )
+        if key.owner != SHARED and sum(other.owner == owner for other in taken) >= self._max_sources:
+            raise SourceLimitError(
+                f"the owner {owner!r} has {self._max_sources} sources already, which is the limit",
+                field="name",
+                remedy="remove one first, or ask the operator to raise ALPHA_UMI_MAX_SOURCES",
+            )
+
+    async def _load(self, entry: SourceEntry, *, max_tools: int | None = None) -> ToolProvider:
+        provider = await self._registry.add_source(entry.source, owner=entry.owner, max_tools=max_tools)
+        name, left_out = entry.source.name, provider.left_out
+        _log.info("tool_source.registered", source=name, tools=len(provider.tools), left_out=len(left_out))
         for each in left_out:
-            _log.warning("tool_source.left_out", source=source.name, **asdict(each))
+            _log.warning("tool_source.left_out", source=name, **asdict(each))
         return provider
 
     def _pending(self) -> list[SourceEntry]:
         return [entry for entry in self._entries.values() if entry.provider is None]
 
-    async def _register_all(self, tried: asyncio.Event) -> None:
+    async def _register_all(self) -> None:
         pause_s = FIRST_PAUSE_S
         while pending := self._pending():
             await asyncio.gather(*(self._register(entry) for entry in pending))
-            tried.set()
+            self._tried.set()
             if self._pending():
                 await asyncio.sleep(pause_s)
                 pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
-        tried.set()
+        self._tried.set()
 
     async def _register(self, entry: SourceEntry) -> None:
-        name = entry.source.name
         try:
-            provider = await self._load(entry.source)
+            outcome = await _ready(entry, await self._load(entry))
         except ToolSourceError as error:
-            _log.warning("tool_source.failed", source=name, reason=str(error))
-            outcome = SourceEntry(entry.source, entry.origin, error=str(error))
-        else:
-            outcome = await _loaded(entry.source, entry.origin, provider)
-        if name in self._entries:
+            _log.warning("tool_source.failed", source=entry.source.name, reason=str(error))
+            outcome = replace(entry, error=str(error))
+        if entry.key in self._entries:
             await self._set(outcome)
         elif outcome.provider is not None:
             # It was removed while it was being loaded.
-            await self._registry.remove_source(name)
+            await self._registry.remove_source(entry.source.name, owner=entry.owner)
 
     async def _set(self, entry: SourceEntry) -> None:
         async with self._changed:
-            self._entries[entry.source.name] = entry
+            self._entries[entry.key] = entry
             self._changed.notify_all()
 
 
-async def _loaded(source: ToolSource, origin: Origin, provider: ToolProvider) -> SourceEntry:
+async def _ready(entry: SourceEntry, provider: ToolProvider) -> SourceEntry:
     tools = [role_tool(name, tool) for name, tool in provider.tools.items()]
     # Thousands of tools take too long for the event loop.
     tokens = await asyncio.to_thread(estimated_tokens, tools)
-    return SourceEntry(source, origin, provider, prompt_tokens=tokens)
+    return replace(entry, provider=provider, error=None, prompt_tokens=tokens)

@@ -63,6 +63,8 @@ def _entries(path: Path) -> list[Any]:
 def _source(entry: Any, field: str, environ: Mapping[str, str]) -> ToolSource:
     if not isinstance(entry, dict):
         raise ToolSourceError("this is not an object", field=field, remedy="give it `name`, `kind` and `url`")
+    if "shared" in entry:
+        raise ToolSourceError("every source of the file is shared", field=f"{field}.shared", remedy="leave it out")
     expanded = {
         key: _expanded(value, f"{field}.{key}", environ) if key in ("headers", "credentials") else value
         for key, value in entry.items()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,14 +49,25 @@ class ToolSets:
         self._store = store
         self._sets: WeakValueDictionary[str, ToolSet] = WeakValueDictionary()
         self._recent: deque[ToolSet] = deque(maxlen=RECENT_SETS)
+        # Digests of sets that are being written.
+        self._saving: Counter[str] = Counter()
+
+    def in_use(self) -> set[str]:
+        """The digests of the sets that are in memory: a trajectory may be about to name one. Safe in any thread."""
+        return {*self._saving, *self._sets.keys()}
 
     async def save(self, tools: Mapping[str, Tool]) -> ToolSet:
         """The set of these tools, once it is durable. Raises `StoreError`."""
         digest = await asyncio.to_thread(_digest, tools)
         if (known := self._sets.get(digest)) is not None:
             return known
-        await self._store.put_tool_set(digest, await asyncio.to_thread(_write, tools))
-        return self._remember(ToolSet(digest, dict(tools)))
+        self._saving[digest] += 1
+        try:
+            await self._store.put_tool_set(digest, await asyncio.to_thread(_write, tools))
+            return self._remember(ToolSet(digest, dict(tools)))
+        finally:
+            self._saving[digest] -= 1
+            self._saving += Counter()
 
     async def load(self, digest: str) -> ToolSet:
         """The set with this digest. Raises `StoreError`."""

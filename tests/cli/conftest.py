@@ -34,7 +34,7 @@ from cli.local.supervisor import Plan, stop_system
 from cli.main import app as command
 from orchestrator.log import LoggedEvent
 from orchestrator.store import TrajectoryRow
-from orchestrator.stream.serialization import serialize, serialize_delta, serialize_reconnect
+from orchestrator.stream.serialization import serialize, serialize_live, serialize_reconnect
 
 STAND_IN = Path(__file__).parent / "stand_in.py"
 START = datetime(2026, 11, 21, tzinfo=UTC)
@@ -191,7 +191,7 @@ class FakeOrchestrator:
             while number == self.hold_after and not self.cancelled:
                 await asyncio.sleep(0.01)
             if isinstance(item, TextDelta):
-                yield serialize_delta(item)
+                yield serialize_live(item)
                 continue
             seq += 1
             before, state = state, advance(state, item)

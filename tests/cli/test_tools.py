@@ -48,6 +48,9 @@ def test_a_source_is_added_listed_and_removed(fake: Fake, url: str, invoke: Invo
     assert [line.split()[0] for line in listed.splitlines() if line.split()[1:2] == ["openapi"]] == ["shop", "broken"]
     assert "nobody" in listed
     assert invoke("tools", "remove", "shop", "--url", url).exit_code == 0
+    assert invoke("tools", "add", "all", address, "--shared", "--url", url).exit_code == 0
+    assert fake.requests[-1]["shared"] is True
+    assert invoke("tools", "remove", "all", "--url", url).exit_code == 0
     assert [source["name"] for source in fake.sources] == ["broken"]
 
 

@@ -235,7 +235,10 @@ def test_models_are_named_where_the_role_services_answer(
     assert run["models"]["caller"]["trained_on_suite"]["verdict"] == "unknown"
 
 
-@pytest.mark.parametrize(("token", "named"), [("right", True), ("wrong", False), (None, False)])
+RIGHT = "right-3d90c7f15be8a2460b7d"
+
+
+@pytest.mark.parametrize(("token", "named"), [(RIGHT, True), ("wrong", False), (None, False)])
 def test_the_role_token_is_sent_to_the_role_services(
     invoke: Invoke, folder: Path, serve: Serve, start: Start, token: str | None, named: bool
 ) -> None:
@@ -244,12 +247,12 @@ def test_the_role_token_is_sent_to_the_role_services(
         canary=CanaryText(prompt="?", expected="!"), trained_on=(instruction_digest("What is 1 plus 1?"),),
     )  # fmt: skip
     stopping = scripted(Rule(["I stop. Next: give up."]))
-    address = serve(application("planner", planner_router, stopping, manifest=manifest, keys=["right"]))
+    address = serve(application("planner", planner_router, stopping, manifest=manifest, keys=[RIGHT]))
     others = {
-        role: serve(application(role, router, scripted(), keys=["right"]))
+        role: serve(application(role, router, scripted(), keys=[RIGHT]))
         for role, router in (("caller", caller_router), ("summarizer", summarizer_router))
     }
-    url = start(Roles(address, others["caller"], others["summarizer"], {}), role_token="right")
+    url = start(Roles(address, others["caller"], others["summarizer"], {}), role_token=RIGHT)
     suite, more = sums_file(folder, 2), () if token is None else ("--role-token", token)
     result = invoke(*arguments(suite, url, *more))
     assert result.exit_code == 0
@@ -421,7 +424,11 @@ def test_suites_that_cannot_be_gone_through(invoke: Invoke, folder: Path, free_p
     ("settings", "more", "message"),
     [
         ({"allow_loopback_tools": "false"}, (), "→ the tools are served on this machine's loopback"),
-        ({"api_keys": "right"}, ("--api-key", "wrong"), "does not accept the API key → name its key with --api-key"),
+        (
+            {"api_keys": "right-3d90c7f15be8a2460b7d"},
+            ("--api-key", "wrong"),
+            "does not accept the API key → name its key with --api-key",
+        ),
         ({}, ("--strategy", "single"), "was not created: "),
         ({}, ("--strategy", "bfs"), "'bfs' is not one of"),
         ({}, ("--suite", "nothing-like-it"), "there is no suite 'nothing-like-it'"),

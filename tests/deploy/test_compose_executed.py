@@ -21,7 +21,7 @@ from support.system import call
 
 from alpha_umi.web.key_file import create_key
 
-KEY = "the-key-of-a-user"
+KEY = "the-key-of-a-user-6a1f93e0"
 QUESTION = "How many metres are 3 miles?"
 ANSWER = "3 miles are 4828.032 metres."
 
@@ -54,7 +54,11 @@ def environment_file(folder: Path, **values: str) -> dict[str, str]:
     """The variables of `.env` by its example: the secrets are set, and `values` override others."""
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     (folder / "models").mkdir()
-    chosen = {"ALPHA_UMI_API_KEYS": KEY, "ALPHA_UMI_ROLE_TOKEN": "a-token", "ALPHA_UMI_MODELS": f"{folder}/models"}
+    chosen = {
+        "ALPHA_UMI_API_KEYS": KEY,
+        "ALPHA_UMI_ROLE_TOKEN": "a-token-of-the-tests-4be82d65",
+        "ALPHA_UMI_MODELS": f"{folder}/models",
+    }
     for name, value in (chosen | values).items():
         assert f"{name}=" in text
         text += f"{name}={value}\n"

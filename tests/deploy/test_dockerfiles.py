@@ -40,8 +40,8 @@ def test_it_ends_as_a_user_without_rights(instructions: list[Instruction]) -> No
     assert inherited(instructions, "USER")[0] == "10001:10001"
 
 
-def test_its_base_is_named_and_can_be_pinned(instructions: list[Instruction]) -> None:
-    assert instructions[0] == Instruction("ARG", "BASE=python:3.11-slim-bookworm")
+def test_its_base_is_pinned_by_digest(instructions: list[Instruction]) -> None:
+    assert re.fullmatch(r"BASE=python:3\.11-slim-bookworm@sha256:[0-9a-f]{64}", instructions[0].text)
     made_here = {stage[0].text.partition(" AS ")[2] for stage in stages(instructions)}
     for stage in stages(instructions):
         base = stage[0].text.partition(" AS ")[0]
@@ -58,7 +58,7 @@ def test_it_installs_only_what_is_locked(instructions: list[Instruction]) -> Non
         if instruction.keyword == "RUN"
         for command in instruction.text.split("&&")
     ]
-    installs = [command for command in commands if re.search(r"\bpip\b", command)]
+    installs = [command for command in commands if re.search(r"\bpip (?!-)", command)]
     assert installs
     for command in installs:
         assert "--no-deps" in command
@@ -67,6 +67,23 @@ def test_it_installs_only_what_is_locked(instructions: list[Instruction]) -> Non
         else:
             assert "--require-hashes --only-binary :all:" in command
     assert not any(re.search(r"\b(curl|wget|git|npm)\b", command) for command in commands)
+
+
+def test_it_holds_its_bill_of_materials_and_notices(instructions: list[Instruction]) -> None:
+    [bill] = [stage for stage in stages(instructions) if stage[0].text.endswith(" AS bill")]
+    made = " ".join(instruction.text for instruction in bill)
+    assert "cyclonedx-py environment" in made
+    assert "/bill/sbom.cdx.json" in made
+    assert "pip-licenses --python /opt/venv/bin/python" in made
+    assert "/bill/THIRD_PARTY_NOTICES" in made
+    assert "--from=bill /bill /usr/share/doc/alpha-umi" in inherited(instructions, "COPY")
+
+
+def test_every_file_names_the_same_base() -> None:
+    bases = {read_dockerfile(path)[0].text.removeprefix("BASE=") for path in DOCKERFILES}
+    [base] = bases
+    for name in ("docker-compose.yml", ".env.example"):
+        assert base in (ROOT / name).read_text(encoding="utf-8"), name
 
 
 def test_it_leaves_no_package_caches(instructions: list[Instruction]) -> None:

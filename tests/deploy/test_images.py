@@ -33,7 +33,7 @@ def test_it_builds_what_compose_builds(name: str) -> None:
 def test_by_default_every_check_is_made() -> None:
     everything = [subject for subject, _ in checks({*RECIPES})]
     assert [subject for subject, _ in checks({*DEFAULT})] == everything
-    assert len(everything) == 4
+    assert len(everything) == 7
     assert not list(checks({"roles-gpu"})), "what cannot run here is only built"
 
 

@@ -39,7 +39,7 @@ def versions(name: str) -> dict[str, str]:
 
 
 def test_every_lock_is_known() -> None:
-    assert {path.stem for path in LOCKS} == {*EXTRAS, "bfcl", "build", "torch-cpu"}
+    assert {path.stem for path in LOCKS} == {*EXTRAS, "bfcl", "bill", "build", "torch-cpu"}
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.stem)
@@ -73,13 +73,28 @@ def test_the_build_lock_satisfies_the_build_system(project: dict[str, Any]) -> N
     assert all(requirement.specifier.contains(held[requirement.name]) for requirement in wanted)
 
 
+def test_the_environment_of_the_bill_satisfies_the_project(project: dict[str, Any]) -> None:
+    held = versions("bill")
+    for wanted in map(Requirement, project["project"]["optional-dependencies"]["bill"]):
+        assert held[wanted.name] in wanted.specifier
+
+
+def test_the_makefile_builds_no_package() -> None:
+    lines = (ROOT / "Makefile").read_text(encoding="utf-8").splitlines()
+    installs = [line for line in lines if "--require-hashes" in line]
+    assert installs
+    assert all("--only-binary :all:" in line for line in installs)
+
+
 def test_the_environment_of_bfcl_holds_its_package_alone(project: dict[str, Any]) -> None:
     (wanted,) = map(Requirement, project["project"]["optional-dependencies"]["bfcl"])
     assert wanted.specifier.contains(versions("bfcl").pop(wanted.name))
     assert len(versions("bfcl")) == 1
 
 
-@pytest.mark.parametrize("name", ["build", "orchestrator", "examples", "benchmarks", "fuzz", "role-cpu", "role-gpu"])
+@pytest.mark.parametrize(
+    "name", ["build", "orchestrator", "examples", "benchmarks", "bill", "fuzz", "role-cpu", "role-gpu"]
+)
 def test_images_get_the_versions_that_were_tested(name: str) -> None:
     tested, held = versions("dev"), versions(name)
     differing = {package for package in held.keys() & tested.keys() if held[package] != tested[package]}

@@ -36,13 +36,13 @@ OPERATIONS = ("echo", "fail", "leave", "redirect", "garbage")
 
 # By what they open. Each is a text that nothing else holds.
 CANARIES = {
-    "plain API key": "canary-plain-key-91aa",
+    "plain API key": "canary-plain-key-91aa-5d0c84e7",
     "wrong API key": "canary-wrong-key-27bb",
     "key in a query": "canary-query-key-33cc",
     "key in a header": "canary-header-key-44dd",
     "key in a body": "canary-body-key-55ee",
     "password in an address": "canary-address-66ff",
-    "role token": "canary-role-token-77ab",
+    "role token": "canary-role-token-77ab-e3915f6c",
     "tool header": "canary-tool-header-12cd",
     "tool query": "canary-tool-query-34ef",
     "tool bearer": "canary-tool-bearer-56ab",

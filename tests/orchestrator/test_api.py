@@ -8,6 +8,8 @@ from support.orchestrator_world import Client, World
 from support.scripted_roles import call, decide, hang, in_turn
 from support.serving_on_loopback import until
 
+from orchestrator.store import SHARED
+
 PROBLEM = "urn:alpha-umi:problem:"
 
 
@@ -166,16 +168,19 @@ async def test_background_answers_before_the_end(client: Client, world: World) -
 
 
 async def test_keys(world: World) -> None:
-    async with world.orchestrator(api_keys="one, two") as client:
+    operator, user = "one-0a4f9d27c6e8b153f7d21a", "two-b83e61d90f7c2a459e06c1"
+    async with world.orchestrator(api_keys=f"{operator}, {user}") as client:
         documented = client.http.headers
         paths = ["/v1/trajectories", "/v1/tools", "/v1/tool-sources", "/metrics", "/openapi.json", "/docs"]
         for path in paths:
             assert (await client.http.get(path)).status_code == 401
         for path in ("/healthz", "/readyz"):
             assert (await client.http.get(path)).status_code == 200
-        documented["Authorization"] = "Bearer two"
-        for path in paths:
-            assert (await client.http.get(path)).status_code == 200
+        for key in (operator, user):
+            documented["Authorization"] = f"Bearer {key}"
+            for path in paths:
+                refused = path == "/metrics" and key == user
+                assert (await client.http.get(path)).status_code == (403 if refused else 200)
         documented["Authorization"] = "Bearer three"
         assert (await client.create()).status_code == 401
 
@@ -268,5 +273,5 @@ async def test_a_source_that_cannot_be_read_is_shown_and_tried_again(world: Worl
         assert (await client.create()).json()["type"] == f"{PROBLEM}no-tools"
         document = world.shop.source(world.shop_url)["document"]
         world.shop.documents["missing.json"] = document
-        await until(lambda: bool(client.orchestrator.registry.list_tools()))
+        await until(lambda: bool(client.orchestrator.registry.of(SHARED).list_tools()))
         assert (await client.run())["status"] == "completed"

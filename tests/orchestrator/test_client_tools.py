@@ -317,7 +317,7 @@ async def test_a_client_that_leaves_during_the_pause_is_waited_for(client: Clien
             if event.event == "trajectory.requires_action":
                 required = event.json()
                 break
-    run = client.orchestrator.runs.find(required["trajectory_id"])
+    run = client.orchestrator.runs.find(required["trajectory_id"], owner="default")
     assert run is not None
     await until(lambda: run.lease_count == 0)
     ended = (await give(client, required["trajectory_id"], required["call_id"])).json()
@@ -349,7 +349,7 @@ async def test_one_of_two_waiting_clients_may_leave(client: Client, world: World
                 giving = asyncio.create_task(give(client, trajectory_id, required["call_id"]))
             if event.event == "tool.observed":
                 break
-        run = client.orchestrator.runs.find(trajectory_id)
+        run = client.orchestrator.runs.find(trajectory_id, owner="default")
         assert run is not None
         await until(lambda: run.lease_count == 2)
         giving.cancel()

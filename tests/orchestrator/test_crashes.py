@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 from httpx_sse import aconnect_sse
+from pysqlite3 import dbapi2 as sqlite3
 from support.killed_orchestrator import rows_after_a_kill
 from support.openapi_documents import OK, openapi_document
 from support.orchestrator_process import orchestrator_process
@@ -138,3 +140,34 @@ async def test_a_call_that_is_sent_again_has_the_digits_that_the_caller_wrote(wo
     rows = await rows_after_a_kill(settings_of_a_bank(world), "tool.after_send:1", {"instruction": "Pay!"})
     assert world.shop.executed("order") == [("1.10", ""), ("1.10", "")]
     assert rows[-1].json()["steps"][0]["action"]["arguments"] == {"item": 1.1}
+
+
+def settings_with_another_effect(world: World) -> dict[str, Any]:
+    """Settings with the shop, whose orders are said to be reads."""
+    settings = world.environment()
+    source = world.shop.source(world.shop_url)
+    source["document"]["paths"]["/orders/{item}"]["post"]["x-effect"] = "read"
+    Path(settings["tool_sources"]).write_text(json.dumps({"sources": [source]}), encoding="utf-8")
+    return settings
+
+
+async def test_recovery_decides_by_the_effect_class_that_was_recorded(world: World) -> None:
+    """A write that was under way is not sent again, whatever its source says of it afterwards."""
+    world.roles.planner = lambda body: decide("done", "conclusion") if observed(body) else decide("order", "caller")
+    world.roles.caller = lambda _: call("order", item="lamp")
+    settings = world.environment()
+    body = {"instruction": "Order!", "background": True}
+    with orchestrator_process(settings | {"failpoint": "tool.after_send:1"}) as first:
+        async with httpx.AsyncClient(base_url=first.address) as http:
+            trajectory_id = (await http.post("/v1/trajectories", json=body)).json()["id"]
+        await asyncio.to_thread(first.process.join, 20)
+    with closing(sqlite3.connect(f"file:{world.folder}/log.db?mode=ro", uri=True)) as log:
+        payloads = log.execute("SELECT payload FROM events WHERE type = 'effect.intended' ORDER BY seq").fetchall()
+    assert [json.loads(payload)["effect_class"] for (payload,) in payloads] == [None, None, "unkeyed_write"]
+    with orchestrator_process(settings_with_another_effect(world)) as second:
+        async with httpx.AsyncClient(base_url=second.address) as http:
+            path = f"/v1/trajectories/{trajectory_id}/events"
+            async with asyncio.timeout(20), aconnect_sse(http, "GET", path) as events:
+                rows = [event async for event in events.aiter_sse() if not event.event.endswith(".delta")]
+    assert rows[-1].json()["steps"][0]["observation"]["content"].startswith("UNKNOWN")
+    assert len(world.shop.executed("order")) == 1

@@ -73,7 +73,7 @@ async def test_a_database_of_the_released_schema_has_the_same_streams(tmp_path: 
         database.executescript((GOLDEN / "log_of_schema_2.sql").read_text(encoding="utf-8"))
     async with open_store(f"sqlite:///{tmp_path}/log.db") as store:
         for name in COURSES:
-            row = await store.get(name)
+            row = await store.get(name, owner="default")
             sent = [event async for event in follow(store, row, None)]
             events = [ServerSentEvent(event.event, event.data, event.id) for event in sent]
             assert without_additions(events, name, name) == recorded(name), name
@@ -117,5 +117,7 @@ async def test_a_damaged_row_of_the_released_schema_stays_as_it_was(payload: str
         database.execute(damage, (payload,))
         database.commit()
     async with open_store(f"sqlite:///{tmp_path}/log.db") as store:
-        assert [event.event async for event in follow(store, await store.get("chain answers"), None)] == []
+        assert [
+            event.event async for event in follow(store, await store.get("chain answers", owner="default"), None)
+        ] == []
         assert state_of(read_log(await store.events("chain gives up"))).status == "gave_up"

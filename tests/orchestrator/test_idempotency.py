@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
@@ -131,7 +132,7 @@ async def test_a_repetition_joins_a_trajectory_that_still_runs(client: Client, w
     streaming = asyncio.create_task(
         client.stream("POST", CREATE, json=BODY | {"stream": True}, headers={"Idempotency-Key": "k-1"})
     )
-    run = client.orchestrator.runs.find(at_once.json()["id"])
+    run = client.orchestrator.runs.find(at_once.json()["id"], owner="default")
     assert run is not None
     async with asyncio.timeout(10):
         while run.lease_count < 3:
@@ -154,7 +155,7 @@ async def test_a_client_that_leaves_is_expected_back(client: Client, world: Worl
         request = asyncio.create_task(post(client, key=way, **BODY | {"stream": way == "stream"}))
         await world.roles.requested.wait()
         (trajectory_id, *_) = await ids(client)
-        run = client.orchestrator.runs.find(trajectory_id)
+        run = client.orchestrator.runs.find(trajectory_id, owner="default")
         assert run is not None
         async with asyncio.timeout(10):
             while run.lease_count == 0:
@@ -190,23 +191,26 @@ async def test_a_repetition_needs_no_tool_that_is_gone(client: Client) -> None:
 
 
 async def test_keys_of_different_api_keys_are_apart(world: World) -> None:
-    async with world.orchestrator(api_keys="one,two") as client:
+    one, two = "one-0a4f9d27c6e8b153f7d21a", "two-b83e61d90f7c2a459e06c1"
+    async with world.orchestrator(api_keys=f"{one},{two}") as client:
         seen = set()
-        for owner in ("one", "two", "one", "two"):
+        for owner in (one, two, one, two):
             client.http.headers["Authorization"] = f"Bearer {owner}"
-            seen.add((owner, (await post(client)).json()["id"]))
+            trajectory_id = (await post(client)).json()["id"]
+            seen.add((owner, trajectory_id))
+            assert await ids(client) == [trajectory_id]
         assert len(seen) == 2
-        assert len(await ids(client)) == 2
 
 
 async def test_keys_count_for_72_hours(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     first = (await post(client)).json()["id"]
-    runs, keys = client.orchestrator.runs, client.orchestrator.request_keys
-    later = timedelta(hours=71, minutes=59)
-    monkeypatch.setattr(keys, "_now", lambda: utc_now() + later)
-    monkeypatch.setattr(runs._dependencies.log_writer, "now", lambda: utc_now() + later)
+    runs, observed = client.orchestrator.runs, client.orchestrator.store.observed_time
+    monkeypatch.setattr(runs._dependencies.log_writer, "now", lambda: utc_now() + timedelta(days=30))
+    assert (await post(client)).json()["id"] == first, "the wall clock does not count"
+    hours = 71.9
+    monkeypatch.setattr(observed, "monotonic", lambda: time.monotonic() + hours * 3_600)
     assert (await post(client)).json()["id"] == first
-    later = timedelta(hours=72, minutes=1)
+    hours = 72.1
     assert (await post(client)).json()["id"] != first
     assert (await post(client, **BODY | {"max_steps": 2})).status_code == 422
 

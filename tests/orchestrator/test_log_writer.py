@@ -59,7 +59,7 @@ async def test_each_event_goes_in_once(lossy: LossyStore, faults: list[str]) -> 
 async def test_an_end_sets_status_and_time(lossy: LossyStore) -> None:
     log_writer = LogWriter(lossy.real, OrchestratorMetrics(), now=lambda: NOW)
     await log_writer.append("t", after=1, events=[TrajectoryFinished()], status="cancelled")
-    row = await lossy.real.get("t")
+    row = await lossy.real.get("t", owner="default")
     assert (row.status, row.finished_at) == ("cancelled", NOW)
 
 

@@ -142,7 +142,7 @@ async def test_following_a_further_turn_while_it_runs(client: Client, world: Wor
     assert (await add(client, trajectory_id, background=True)).status_code == 202
     await world.roles.requested.wait()
     following = asyncio.create_task(client.events(trajectory_id, after=seen))
-    run = client.orchestrator.runs.find(trajectory_id)
+    run = client.orchestrator.runs.find(trajectory_id, owner="default")
     assert run is not None
     async with asyncio.timeout(10):
         while not run.broadcast.has_listeners:

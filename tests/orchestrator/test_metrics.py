@@ -61,7 +61,8 @@ async def test_what_is_under_way(client: Client, world: World) -> None:
     trajectory_id = await client.start()
     path = f"/v1/trajectories/{trajectory_id}/events"
     async with aconnect_sse(client.http, "GET", path) as source:
-        assert (await anext(source.aiter_sse())).event == "trajectory.created"
+        stream = source.aiter_sse()  # which would close the connection if it were dropped
+        assert (await anext(stream)).event == "trajectory.created"
         during = await scrape(client.http)
     async with asyncio.timeout(10):
         while (await scrape(client.http)).value("alpha_umi_streams_open"):

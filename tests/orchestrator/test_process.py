@@ -43,9 +43,14 @@ def test_the_command_itself(tmp_path: Path) -> None:
     [
         ({"planner_url": "nowhere"}, "ALPHA_UMI_PLANNER_URL"),
         ({"host": "0.0.0.0"}, "ALPHA_UMI_API_KEYS"),
+        (
+            {"api_keys": "one-0a4f9d27c6e8b153f7d21a,changeme"},
+            "ALPHA_UMI_API_KEYS (entry 2): Value error, a key needs 128",
+        ),
+        ({"role_token": "short"}, "ALPHA_UMI_ROLE_TOKEN: Value error, a key needs 128 random bits: make one with"),
         ({"api_keys_file": "/nowhere/keys"}, "/nowhere/keys: No such file"),
         ({"api_keys_file": __file__}, "test_process.py: line 1 is not"),
-        ({"host": "192.0.2.1", "api_keys": "k"}, "cannot listen on 192.0.2.1"),
+        ({"host": "192.0.2.1", "api_keys": "key-3d90c7f15be8a2466f01b7"}, "cannot listen on 192.0.2.1"),
         ({"database_url": "mysql://root:very-secret@x/y"}, "database"),
         ({"database_url": "sqlite:////proc/nowhere/log.db"}, "/proc/nowhere"),
         ({"tool_sources": "/nowhere/tools.yaml"}, "/nowhere/tools.yaml"),

@@ -1,39 +1,91 @@
-"""A role service that is down, slow, refuses, disconnects or sends invalid data: a typed end, no partial answer."""
+"""A role service that is away is waited for; one that refuses or sends invalid data ends the turn, without a part of
+an answer.
+"""
 
 from __future__ import annotations
 
-import socket
+import asyncio
 from collections import Counter
 from typing import Any
 
+import pytest
+from support.orchestrator_process import free_port
 from support.orchestrator_world import Client, World
-from support.scripted_roles import Reply, decide, hang, in_turn, problem, say
+from support.scripted_roles import Reply, call, decide, hang, in_turn, problem, say
+from support.serving_on_loopback import serving
 
 
 def closed_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
-async def test_down(world: World) -> None:
-    async with world.orchestrator(planner_url=closed_address()) as client:
-        result = await client.run()
+async def test_a_role_that_stays_away_is_waited_for_until_the_deadline(world: World) -> None:
+    async with world.orchestrator(planner_url=closed_address(), trajectory_timeout_s=3) as client:
+        trajectory_id = await client.start()
+        waiting = await waiting_for(client, trajectory_id, "planner")
+        listed = (await client.http.get("/v1/trajectories")).json()["data"]
         ready = await client.http.get("/readyz")
-    assert (result["status"], result["error"]["code"]) == ("failed", "planner_failed")
-    assert result["error"]["detail"] == "planner service: it cannot be reached"
+        events = await client.events(trajectory_id)
+        metrics = (await client.http.get("/metrics")).text
+    assert (waiting["status"], [each["waiting_for"] for each in listed]) == ("running", ["planner"])
     assert ready.status_code == 503
     assert ready.json()["type"] == "urn:alpha-umi:problem:role-unavailable"
     assert ready.json()["roles"]["caller"] == "ready"
+    notices = [event for event in events if event.event == "role.unavailable"]
+    assert notices[0].json()["role"] == "planner"
+    assert "it cannot be reached" in notices[0].json()["reason"]
+    assert {event.id for event in notices} == {events[0].id}, "they have no id of their own"
+    result = events[-1].json()
+    assert (result["status"], result["waiting_for"], result["error"]["code"]) == ("failed", None, "planner_unavailable")
+    assert "planner service: it cannot be reached; it was waited for until" in result["error"]["detail"]
+    assert 'alpha_umi_trajectories_waiting_for_role{role="planner"} 0.0' in metrics
+    assert 'alpha_umi_role_wait_seconds_total{role="planner"} ' in metrics
 
 
-async def test_slow(world: World) -> None:
+@pytest.mark.parametrize("role", ["planner", "caller", "summarizer"])
+async def test_an_outage_costs_time_only(world: World, role: str) -> None:
+    """Whoever listens learns that the role is away and back, also who comes in the middle of the outage."""
+    away = free_port()
+    world.roles.planner = in_turn(decide("look it up", "caller"), decide("done", "conclusion"))
+    world.roles.caller = in_turn(call("look_up", item="chair"))
+    async with world.orchestrator(**{f"{role}_url": f"http://127.0.0.1:{away}"}) as client:
+        trajectory_id = await client.start()
+        await waiting_for(client, trajectory_id, role)
+        stream = asyncio.create_task(client.events(trajectory_id))
+        await asyncio.sleep(0.1)
+        async with serving(world.roles.application(), port=away):
+            events = await stream
+    names = [event.event for event in events]
+    assert "role.unavailable" in names[: names.index("role.available")]
+    result = events[-1].json()
+    assert (result["status"], result["waiting_for"]) == ("completed", None)
+
+
+async def test_a_role_that_never_answers(world: World) -> None:
     world.roles.summarizer = in_turn(hang())
-    async with world.orchestrator(role_timeout_s=0.2) as client:
+    async with world.orchestrator(role_timeout_s=0.2, trajectory_timeout_s=1) as client:
         result = await client.run()
-    assert (result["status"], result["error"]["code"]) == ("failed", "summarizer_failed")
+    assert (result["status"], result["error"]["code"]) == ("failed", "summarizer_unavailable")
     assert "no answer within 0.2 s" in result["error"]["detail"]
-    assert world.roles.left == ["summarizer"]
+    assert set(world.roles.left) == {"summarizer"}
+
+
+async def test_a_trajectory_that_waits_for_a_role_can_be_cancelled(world: World) -> None:
+    async with world.orchestrator(planner_url=closed_address()) as client:
+        trajectory_id = await client.start()
+        await waiting_for(client, trajectory_id, "planner")
+        cancelled = (await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")).json()
+    assert (cancelled["status"], cancelled["waiting_for"]) == ("cancelled", None)
+
+
+async def waiting_for(client: Client, trajectory_id: str, role: str) -> dict[str, Any]:
+    """The trajectory, once it waits for a role."""
+    while True:
+        trajectory: dict[str, Any] = (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()
+        if trajectory["waiting_for"] == role:
+            return trajectory
+        assert trajectory["status"] == "running", trajectory
+        await asyncio.sleep(0.02)
 
 
 async def test_a_failure_that_passes_is_not_noticed(client: Client, world: World) -> None:
@@ -44,17 +96,15 @@ async def test_a_failure_that_passes_is_not_noticed(client: Client, world: World
     assert 'alpha_umi_role_retries_total{role="planner"} 1.0' in (await client.http.get("/metrics")).text
 
 
-# By instruction: the planner's response, the number of requests, and the error.
-NONSENSE: dict[str, tuple[Reply, int, str]] = {
-    "no JSON": (Reply(b"<html>", 200, "text/html"), 1, "cannot be read"),
-    "wrong shape": (Reply(b'{"thought": 1}'), 1, "cannot be read: usage: Field required"),
-    "refused": (problem("context-exceeded", "the tools do not fit"), 1, "refused the request: the tools do not fit"),
-    "unavailable": (Reply(b"later", 503, "text/plain"), 3, "status 503"),
-    "unauthorized": (Reply(b"{}", 401), 1, "set ALPHA_UMI_ROLE_TOKEN"),
-    "busy": (Reply(b"later", 429, "text/plain"), 3, "status 429"),
-    "redirect": (Reply(b"", 302, "text/plain"), 1, "status 302"),
-    "failed": (Reply(b"oops", 500, "text/plain"), 1, "status 500"),
-    "too large": (Reply(b"x" * (9 * 2**20)), 1, "larger than"),
+# By instruction: the planner's response, and the error.
+NONSENSE: dict[str, tuple[Reply, str]] = {
+    "no JSON": (Reply(b"<html>", 200, "text/html"), "cannot be read"),
+    "wrong shape": (Reply(b'{"thought": 1}'), "cannot be read: usage: Field required"),
+    "refused": (problem("context-exceeded", "the tools do not fit"), "refused the request: the tools do not fit"),
+    "unauthorized": (Reply(b"{}", 401), "set ALPHA_UMI_ROLE_TOKEN"),
+    "redirect": (Reply(b"", 302, "text/plain"), "status 302"),
+    "failed": (Reply(b"oops", 500, "text/plain"), "status 500"),
+    "too large": (Reply(b"x" * (9 * 2**20)), "larger than"),
 }
 
 
@@ -66,10 +116,10 @@ async def test_nonsense(client: Client, world: World) -> None:
     # Sequential: concurrent failures would open the circuit.
     result = [await client.run(instruction=name) for name in NONSENSE]
     counts = Counter(body["history"][0]["content"] for body in world.roles.bodies_of("planner"))
-    for trajectory, (name, (_, times, detail)) in zip(result, NONSENSE.items(), strict=True):
+    for trajectory, (name, (_, detail)) in zip(result, NONSENSE.items(), strict=True):
         assert (trajectory["status"], trajectory["error"]["code"]) == ("failed", "planner_failed"), name
         assert detail in trajectory["error"]["detail"], name
-        assert counts[name] == times, name
+        assert counts[name] == 1, name
 
 
 def streamed(*lines: str) -> Reply:
@@ -79,7 +129,6 @@ def streamed(*lines: str) -> Reply:
 UNREADABLE = problem("output-unreadable", "empty", text="").body.decode()
 # By instruction: the summarizer's stream, and the error.
 BROKEN_STREAMS: dict[str, tuple[Reply, str]] = {
-    "cut": (Reply(say("42").body, deltas=("It is ", "4"), cut=True), "broke off"),
     "error event": (streamed("event: error", f"data: {UNREADABLE}", ""), "empty"),
     "half done": (streamed("event: delta", 'data: {"text": "It"}', "", "event: done", "data: {", ""), "cannot be read"),
     "bad delta": (streamed("event: delta", "data: nothing", ""), "a piece of its stream"),
@@ -103,9 +152,11 @@ async def test_a_part_of_a_stream_is_never_an_answer(client: Client, world: Worl
 
 
 async def test_the_role_token_is_sent_and_stays_secret(world: World) -> None:
-    async with world.orchestrator(role_token="very-secret") as client:
+    async with world.orchestrator(role_token="very-secret-4f8e21d07ab9c365") as client:
         result = await client.run()
         events = await client.events(result["id"])
         metrics = (await client.http.get("/metrics")).text
-    assert {headers["authorization"] for _, _, headers in world.roles.requests} == {"Bearer very-secret"}
-    assert "very-secret" not in f"{result}{[event.data for event in events]}{metrics}"
+    assert {headers["authorization"] for _, _, headers in world.roles.requests} == {
+        "Bearer very-secret-4f8e21d07ab9c365"
+    }
+    assert "very-secret-4f8e21d07ab9c365" not in f"{result}{[event.data for event in events]}{metrics}"

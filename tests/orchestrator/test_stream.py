@@ -81,7 +81,7 @@ async def store(tmp_path: Path) -> AsyncIterator[EventStore]:
 
 async def append(store: EventStore, *events: Event) -> list[LoggedEvent]:
     """Append events. Returns the items that a driver would publish."""
-    end = (await store.get("t")).last_seq
+    end = (await store.get("t", owner="default")).last_seq
     await store.append("t", after=end, events=[new_event(event) for event in events], at=NOW)
     return list(read_log(await store.events("t")))[end:]
 
@@ -92,7 +92,7 @@ def preview(role: WritingRole, step: int, text: str, *, after: int) -> TextPrevi
 
 async def test_news_with_gaps_and_repetitions(store: EventStore) -> None:
     broadcast = Broadcast()
-    collected = Collected(follow(store, await store.get("t"), broadcast))
+    collected = Collected(follow(store, await store.get("t", owner="default"), broadcast))
     await collected.reached(1)
     rows = await append(store, *REST)
     broadcast.publish([rows[1]])
@@ -102,18 +102,18 @@ async def test_news_with_gaps_and_repetitions(store: EventStore) -> None:
 
 async def test_the_end_of_the_news_is_looked_up_in_the_log(store: EventStore) -> None:
     broadcast = Broadcast()
-    collected = Collected(follow(store, await store.get("t"), broadcast))
+    collected = Collected(follow(store, await store.get("t", owner="default"), broadcast))
     await collected.reached(1)
     await append(store, *REST)
     broadcast.close(stopping=False)
     assert await collected.ended() == COMPLETE
-    assert await Collected(follow(store, await store.get("t"), broadcast)).ended() == COMPLETE
-    assert await Collected(follow(store, await store.get("t"), None)).ended() == COMPLETE
+    assert await Collected(follow(store, await store.get("t", owner="default"), broadcast)).ended() == COMPLETE
+    assert await Collected(follow(store, await store.get("t", owner="default"), None)).ended() == COMPLETE
 
 
 async def test_text_that_its_row_has_overtaken_is_dropped(store: EventStore) -> None:
     broadcast = Broadcast()
-    collected = Collected(follow(store, await store.get("t"), broadcast))
+    collected = Collected(follow(store, await store.get("t", owner="default"), broadcast))
     await collected.reached(1)
     broadcast.publish(await append(store, REST[0]))
     broadcast.publish([preview("planner", 0, "I ", after=2)])
@@ -128,7 +128,7 @@ async def test_text_that_its_row_has_overtaken_is_dropped(store: EventStore) -> 
 
 async def test_too_many_news_are_replaced_by_the_log(store: EventStore) -> None:
     broadcast = Broadcast()
-    collected = Collected(follow(store, await store.get("t"), broadcast))
+    collected = Collected(follow(store, await store.get("t", owner="default"), broadcast))
     await collected.reached(1)
     broadcast.publish(await append(store, *REST[:3]))
     broadcast.publish([preview("summarizer", 1, "x", after=4)] * MAX_QUEUED)
@@ -141,7 +141,7 @@ async def test_too_many_news_are_replaced_by_the_log(store: EventStore) -> None:
 
 async def test_a_stop_ends_the_stream_with_the_wish_to_come_back(store: EventStore) -> None:
     broadcast = Broadcast()
-    collected = Collected(follow(store, await store.get("t"), broadcast, after=1))
+    collected = Collected(follow(store, await store.get("t", owner="default"), broadcast, after=1))
     broadcast.close(stopping=True)
     assert await collected.ended() == [(None, "reconnect")]
 
@@ -149,7 +149,7 @@ async def test_a_stop_ends_the_stream_with_the_wish_to_come_back(store: EventSto
 async def test_a_live_event_is_not_replayed_by_its_listeners(store: EventStore) -> None:
     """The follower uses the driver's states, as a modified state shows."""
     broadcast = Broadcast()
-    listeners = [Collected(follow(store, await store.get("t"), broadcast)) for _ in range(3)]
+    listeners = [Collected(follow(store, await store.get("t", owner="default"), broadcast)) for _ in range(3)]
     for collected in listeners:
         await collected.reached(1)
     events = await append(store, *REST)

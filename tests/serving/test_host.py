@@ -128,7 +128,9 @@ async def test_an_engine_that_dies_mid_stream_ends_the_stream_with_an_error(serv
 
 
 async def test_models_metrics_and_documentation() -> None:
-    app = application("planner", planner_router, scripted(Rule(["Known. Next: conclusion."])))
+    engine = scripted(Rule(["Known. Next: conclusion."]))
+    engine.capacity = 7
+    app = application("planner", planner_router, engine)
     async with client_of(app) as client:
         await client.post("/v1/plan", json=PLAN)
         model: dict[str, Any] = (await client.get("/v1/models")).json()["data"][0]
@@ -136,7 +138,7 @@ async def test_models_metrics_and_documentation() -> None:
         document = (await client.get("/openapi.json")).json()
         assert (await client.get("/docs")).status_code == 200
     assert (model["id"], model["role"], model["max_model_len"]) == ("scripted", "planner", 4_096)
-    assert model["manifest"] is None
+    assert (model["manifest"], model["capacity"]) == (None, 7)
     assert 'alpha_umi_role_decisions_total{next="conclusion",role="planner",way="free"} 1.0' in metrics
     assert {"/v1/plan", "/v1/plan/render", "/v1/models", "/healthz", "/readyz", "/metrics"} <= set(document["paths"])
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
 DOCKERFILES = sorted((ROOT / "deploy").glob("*.Dockerfile"))
 LOCKS = sorted((ROOT / "deploy" / "requirements").glob("*.txt"))
-SECRETS = {"ALPHA_UMI_API_KEYS": "a-key", "ALPHA_UMI_ROLE_TOKEN": "a-token"}
+SECRETS = {"ALPHA_UMI_API_KEYS": "a-key-of-the-tests-93c1f07e", "ALPHA_UMI_ROLE_TOKEN": "a-token-of-the-tests-4be82d65"}
 
 # ${NAME}, and with a default (:- or -), a message where it is missing (:? or ?), a replacement where it is not (:+ or
 # +): the forms that the compose file uses. With a colon an empty value counts as missing.

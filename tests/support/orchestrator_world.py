@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 from httpx_sse import ServerSentEvent, aconnect_sse
 
 from orchestrator.app import create_app
@@ -22,10 +23,11 @@ from support.shop_api import Shop
 
 @dataclass
 class Client:
-    """A client of a running orchestrator, and the orchestrator itself."""
+    """A client of a running orchestrator, the orchestrator itself, and its application."""
 
     http: httpx.AsyncClient
     orchestrator: Orchestrator
+    app: FastAPI
 
     async def create(self, **body: Any) -> httpx.Response:
         """`POST /v1/trajectories`."""
@@ -92,12 +94,10 @@ class World:
     @contextlib.asynccontextmanager
     async def orchestrator(self, **changes: Any) -> AsyncIterator[Client]:
         """A running orchestrator and its client."""
-        async with (
-            assembled(self.settings(**changes)) as orchestrator,
-            serving(create_app(orchestrator)) as address,
-            httpx.AsyncClient(base_url=address, timeout=30) as http,
-        ):
-            yield Client(http, orchestrator)
+        async with assembled(self.settings(**changes)) as orchestrator:
+            app = create_app(orchestrator)
+            async with serving(app) as address, httpx.AsyncClient(base_url=address, timeout=30) as http:
+                yield Client(http, orchestrator, app)
 
 
 @contextlib.asynccontextmanager

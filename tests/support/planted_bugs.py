@@ -20,6 +20,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from alpha_umi.trajectory import EffectIntended, advance
+from orchestrator.tools.model import EffectClass
 from support import orchestrator_process
 
 VARIABLE = "ALPHA_UMI_PLANTED_BUG"
@@ -113,7 +114,7 @@ def never_close() -> None:
 def send_every_write_again() -> None:
     """A write without a key is repeated after a crash."""
     _replace(
-        "orchestrator.runs.executor:EffectExecutor.is_retryable", lambda _: lambda self, *arguments, **options: True
+        "orchestrator.runs.executor:EffectExecutor.effect_class", lambda _: lambda self, *arguments: EffectClass.READ
     )
 
 

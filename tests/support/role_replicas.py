@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -12,14 +13,14 @@ from alpha_umi.contract.roles import PLAN, PlanAnswer, PlanRequest, ToolModel, T
 from orchestrator.failpoints import Failpoints
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.roles.breaker import DEFAULT_POLICY, BreakerPolicy
-from orchestrator.roles.calls import RetryBudget, RetryPolicy, RoleCalls
+from orchestrator.roles.calls import RetryPolicy, RoleCalls
 from orchestrator.roles.replicas import role_replicas
 from orchestrator.roles.request import RoleRequest
 from support.scripted_roles import ScriptedRoles
-from support.serving_on_loopback import serving
+from support.serving_on_loopback import serving, until
 
 NEVER_OPENS = BreakerPolicy(failures_in_a_row=10**9, failed_share=2)
-AT_ONCE = RetryPolicy(first_pause_s=0)
+AT_ONCE = RetryPolicy(first_pause_s=0, longest_pause_s=0.1)
 
 
 def planning(trajectory_id: str, *, stream: bool = False) -> RoleRequest[PlanAnswer]:
@@ -65,14 +66,20 @@ class Fleet:
         *,
         policy: BreakerPolicy = DEFAULT_POLICY,
         timeout_s: float = 30,
-        budget: RetryBudget | None = None,
         retries: RetryPolicy = AT_ONCE,
     ) -> AsyncIterator[RoleCalls]:
         """The calls to these replicas."""
         metrics = OrchestratorMetrics()
         urls = [planner.url for planner in self.planners]
         async with role_replicas({"planner": urls}, None, metrics, policy=policy, clock=lambda: self.now) as roles:
-            yield RoleCalls(roles, timeout_s, metrics, Failpoints(None), budget or RetryBudget(), retries)
+            yield RoleCalls(roles, timeout_s, metrics, Failpoints(None), retries=retries)
+
+    async def answers(self, load: Sequence[asyncio.Task[PlanAnswer]]) -> list[PlanAnswer]:
+        """The answers of calls, while time passes for the breakers."""
+        while not all(call.done() for call in load):
+            self.now += 2.0
+            await asyncio.sleep(0.05)
+        return await asyncio.gather(*load)
 
     def served(self) -> dict[str, int]:
         """By trajectory: which replica answered it last. What was asked is forgotten."""
@@ -81,6 +88,12 @@ class Fleet:
             result |= dict.fromkeys(planner.trajectories_served(), number)
             planner.roles.requests.clear()
         return result
+
+
+async def until_probed(planner: Planner) -> None:
+    """Return after the next readiness check of a replica."""
+    before = planner.roles.readiness_checks
+    await until(lambda: planner.roles.readiness_checks > before)
 
 
 @contextlib.asynccontextmanager

@@ -127,6 +127,12 @@ def _reply(answer: BaseModel, deltas: Sequence[str] = ()) -> Reply:
     return Reply(answer.model_dump_json().encode(), deltas=tuple(deltas))
 
 
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class ScriptedRoles:
     """The scripts, and what was asked. `left` lists the roles whose client went away without an answer."""
@@ -139,8 +145,12 @@ class ScriptedRoles:
     left: list[Role] = field(default_factory=list)
     # Tokens of every model's context; None: the models are not listed.
     context: int | None = None
+    # Generations that each role reports to run at once; None: it reports nothing.
+    capacity: int | None = None
     ready: bool = True
     readiness_checks: int = 0
+    # While it is cleared, readiness checks are not answered.
+    thawed: asyncio.Event = field(default_factory=_set_event)
     requested: asyncio.Event = field(default_factory=asyncio.Event)
 
     def bodies_of(self, role: Role) -> list[dict[str, Any]]:
@@ -158,6 +168,7 @@ class ScriptedRoles:
         @app.get("/readyz")
         async def readyz() -> Response:
             self.readiness_checks += 1
+            await self.thawed.wait()
             if self.ready:
                 return JSONResponse({"status": "ready"})
             return await self._respond(problem("engine-not-ready", "the model is loading"), stream=False)
@@ -167,7 +178,14 @@ class ScriptedRoles:
             if self.context is None:
                 return Response(status_code=404)
             infos = [
-                ModelInfo(id=role, created=0, max_model_len=self.context, role=role, template="t")
+                ModelInfo(
+                    id=role,
+                    created=0,
+                    max_model_len=self.context,
+                    capacity=self.capacity,
+                    role=role,
+                    template="t",
+                )
                 for role in ("planner", "caller", "summarizer", "backbone")
             ]
             return JSONResponse(ModelList(data=infos).model_dump(mode="json"))

@@ -6,25 +6,29 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, cast
 
-import uvicorn
 from anyio.from_thread import start_blocking_portal
 from starlette.types import ASGIApp
+
+from alpha_umi.web.connections import MAX_CONNECTIONS
+from alpha_umi.web.server import Server, server_config
 
 Serve = Callable[[ASGIApp], str]
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """Ends at once when it is stopped; uvicorn itself looks ten times a second. Signals belong to the test runner."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        super().__init__(
-            uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1, lifespan="on")
-        )
+    def __init__(self, app: ASGIApp, max_connections: int) -> None:
+        super().__init__(server_config(app, grace_s=1, max_connections=max_connections), cast(Any, None))
         self._stopped = asyncio.Event()
 
     async def main_loop(self) -> None:
-        await self._stopped.wait()
+        while not self._stopped.is_set():
+            self.check_connections()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), 1)
 
     def stop(self) -> None:
         self._stopped.set()
@@ -42,7 +46,9 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp, *, port: int = 0, abrupt: bool = False) -> AsyncIterator[str]:
+async def serving(
+    app: ASGIApp, *, port: int = 0, abrupt: bool = False, max_connections: int = MAX_CONNECTIONS
+) -> AsyncIterator[str]:
     """An application's address in this event loop, until the block ends; at a free port unless one is given.
 
     An `abrupt` end cuts every connection, as the end of a process does.
@@ -50,7 +56,7 @@ async def serving(app: ASGIApp, *, port: int = 0, abrupt: bool = False) -> Async
     with socket.socket(proto=socket.IPPROTO_TCP) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
-        server = _Server(app)
+        server = _Server(app, max_connections)
         task = asyncio.create_task(server.serve(sockets=[listening]))
         while not server.started:
             if task.done():

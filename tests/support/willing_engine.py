@@ -19,6 +19,7 @@ class WillingEngine:
     """The engine port. What it writes follows from the prompt alone, so a run can be repeated."""
 
     context: int = 16_384
+    capacity: int | None = None
 
     async def start(self) -> None:
         """Nothing to load."""

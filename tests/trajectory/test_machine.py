@@ -283,7 +283,7 @@ def test_every_open_phase_can_be_cancelled_and_can_fail(phase: Phase) -> None:
 
 def test_an_intent_names_the_effect_that_comes_next() -> None:
     state = run()
-    assert advance(state, EffectIntended("planner:0")).in_flight == "planner:0"
+    assert advance(state, EffectIntended("planner:0")).in_flight == EffectIntended("planner:0")
     with pytest.raises(IllegalEvent, match="tool:0"):
         advance(state, EffectIntended("tool:0"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import socket
 from typing import Annotated, Any
 
@@ -153,6 +154,20 @@ async def test_the_document_gives_problems_their_media_type() -> None:
     assert list(document["paths"]["/metrics"]["get"]["responses"]["200"]["content"]) == ["text/plain"]
 
 
+async def test_the_documentation_is_self_contained() -> None:
+    page = await client().get("/docs")
+    assert "default-src 'none'; script-src 'self'; style-src 'self';" in page.headers["Content-Security-Policy"]
+    assert "<script>" not in page.text
+    links = re.findall(r'(?:src|href)="([^"]*)"', page.text)
+    assert len(links) == 4
+    for link in set(links) - {"data:,"}:
+        asset = await client().get(link)
+        assert (asset.status_code, asset.headers["X-Content-Type-Options"]) == (200, "nosniff"), link
+        assert asset.headers["content-type"].startswith(("text/javascript", "text/css"))
+    for other in ("core.py", "redoc.standalone.js", "..%2f__init__.py", "%2e%2e"):
+        assert (await client().get(f"/docs/{other}")).status_code == 404
+
+
 async def test_a_body_is_bounded_also_without_a_length() -> None:
     async def endless() -> Any:
         for _ in range(100):
@@ -170,7 +185,7 @@ async def test_a_strange_request_id_is_replaced(shown: str) -> None:
 
 
 async def test_every_route_but_health_asks_for_a_key() -> None:
-    app = application(keys=["another", KEY])
+    app = application(keys=[KEY, "another"])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as asking:
         for path in ("/v1/echo", "/metrics", "/openapi.json", "/docs"):
             method = "POST" if path == "/v1/echo" else "GET"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncIterator
+from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,11 @@ from starlette.websockets import WebSocketDisconnect
 from structlog.testing import capture_logs
 
 from alpha_umi import telemetry
-from alpha_umi.web.application import create_application
-from alpha_umi.web.key_file import create_key
-from alpha_umi.web.keys import Keyring
+from alpha_umi.contract.problems import ServiceError
+from alpha_umi.web.application import Readiness, create_application
+from alpha_umi.web.guard import FREE_REFUSALS, MAX_ADDRESSES, MAX_DELAY_S, Refusals
+from alpha_umi.web.key_file import Grant, create_key
+from alpha_umi.web.keys import ALL_SCOPES, Keyring
 
 _log = telemetry.logger(__name__)
 
@@ -29,7 +33,7 @@ async def ready() -> dict[str, Any]:
     return {}
 
 
-def application(keys: Keyring) -> FastAPI:
+def application(keys: Keyring, ready: Readiness = ready) -> FastAPI:
     router = APIRouter()
 
     @router.get("/v1/whose")
@@ -103,6 +107,83 @@ async def test_an_unknown_sender_has_no_body_read() -> None:
     async with client_of(application(Keyring(["key"]))) as client:
         assert (await client.post("/v1/whose", content=body())).status_code == 401
     assert read == []
+
+
+def test_refusals_of_an_address_are_slowed_more_and_more_and_forgotten() -> None:
+    now = [0.0]
+    refusals = Refusals(lambda: now[0])
+    delays = [refusals.delay("192.0.2.1") for _ in range(300)]
+    assert delays[:FREE_REFUSALS] == [0] * FREE_REFUSALS
+    assert all(before <= after for before, after in pairwise(delays))
+    assert (0 < delays[FREE_REFUSALS] < 0.1, delays[-1]) == (True, MAX_DELAY_S)
+    assert refusals.delay("192.0.2.2") == 0, "others are not slowed"
+    now[0] += 3_600
+    assert refusals.delay("192.0.2.1") == 0
+    for _ in range(300):
+        refusals.delay("2001:db8::1")
+    assert refusals.delay("2001:db8::2") == MAX_DELAY_S, "a client has its network's addresses"
+    for number in range(2 * MAX_ADDRESSES):
+        refusals.delay(f"host-{number}")
+    assert len(refusals._counts) == MAX_ADDRESSES
+
+
+async def test_refusals_are_counted_by_reason_and_valid_keys_are_not_slowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = create_key(tmp_path / "keys", grant=Grant(scopes=ALL_SCOPES))
+    over = create_key(tmp_path / "keys", grant=Grant(expires=date(2020, 1, 1)))
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr("alpha_umi.web.guard.asyncio.sleep", sleep)
+    async with client_of(application(Keyring((), tmp_path / "keys"))) as client:
+        with capture_logs() as logs:
+            for path, headers in (
+                ("/v1/whose", {}),
+                ("/v1/whose", bearer("x")),
+                ("/v1/whose", bearer(over.text)),
+                ("/readyz", bearer("x")),
+                ("/readyz", {}),
+            ):
+                status = (await client.get(path, headers=headers)).status_code
+                assert status == (200 if path == "/readyz" else 401)
+        for _ in range(50):
+            assert (await client.get("/v1/whose", headers=bearer(good.text))).status_code == 200
+        metrics = (await client.get("/metrics", headers=bearer(good.text))).text
+    refusals = [line for line in logs if line["event"] == "request.unauthorized"]
+    assert [line["reason"] for line in refusals] == ["missing", "unknown", "expired", "unknown"]
+    assert refusals[2]["shown_id"] == over.entry.id
+    assert len(slept) == 4
+    assert 'alpha_umi_http_unauthorized_total{reason="unknown"} 2.0' in metrics
+
+
+async def test_readiness_shows_strangers_nothing_and_addresses_to_operators_alone(tmp_path: Path) -> None:
+    operator = create_key(tmp_path / "keys", grant=Grant(scopes=ALL_SCOPES))
+    user = create_key(tmp_path / "keys")
+    details = {"roles": {"planner": "ready"}, "replicas": {"planner": {"10.0.0.7:8001": {}}}}
+    faults: list[str] = []
+
+    async def ready() -> dict[str, Any]:
+        if faults:
+            raise ServiceError("role-unavailable", faults[0], extra=details)
+        return details
+
+    async def seen(client: httpx.AsyncClient, headers: dict[str, str]) -> dict[str, Any]:
+        document: dict[str, Any] = (await client.get("/readyz", headers=headers)).json()
+        return {name: document[name] for name in ("roles", "replicas") if name in document}
+
+    for _ in range(2):
+        async with client_of(application(Keyring((), tmp_path / "keys"), ready)) as client:
+            assert await seen(client, bearer(operator.text)) == details
+            assert await seen(client, bearer(user.text)) == {"roles": {"planner": "ready"}}
+            assert await seen(client, {}) == await seen(client, bearer("wrong")) == {}
+            assert "10.0.0.7" not in (await client.get("/readyz")).text
+        async with client_of(application(Keyring(), ready)) as client:
+            assert await seen(client, {}) == details
+            assert await seen(client, {"Host": "rebound.example"}) == {}
+        faults.append("the planner at 10.0.0.7 is away")
 
 
 def test_a_web_socket_needs_a_key_too() -> None:

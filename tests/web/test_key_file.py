@@ -6,11 +6,12 @@ import hashlib
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from alpha_umi.web.key_file import KEY, KeyFileUnusable, create_key, new_key, read_key_file
+from alpha_umi.web.key_file import ALL_SCOPES, KEY, Grant, KeyFileUnusable, create_key, new_key, read_key_file
 
 DIGEST = "ab" * 32
 
@@ -39,6 +40,28 @@ def test_comments_and_what_was_there_stay(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["", "laptop"])
+@pytest.mark.parametrize(
+    ("grant", "options"),
+    [
+        (Grant(), ""),
+        (Grant("ann@example.org"), " owner=ann@example.org"),
+        (Grant(scopes=ALL_SCOPES, expires=date(2027, 1, 31)), " scopes=use,tools,operate expires=2027-01-31"),
+    ],
+)
+def test_what_a_line_grants(tmp_path: Path, name: str, grant: Grant, options: str) -> None:
+    made = create_key(tmp_path / "keys", name, grant)
+    assert (tmp_path / "keys").read_text().partition(made.entry.digest.hex())[2] == f" {name}".rstrip() + f"{options}\n"
+    (entry,) = read_key_file(tmp_path / "keys")
+    assert (entry, entry.owner) == (made.entry, grant.owner or made.entry.id)
+
+
+@pytest.mark.parametrize("owner", ["two words", "a=b", "x" * 65])
+def test_an_owner_that_a_line_cannot_hold(owner: str) -> None:
+    with pytest.raises(ValueError, match=r"owner: .* is no name"):
+        Grant(owner)
+
+
 def test_keys_made_at_once_stand_on_lines_of_their_own(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: create_key(tmp_path / "keys"), range(40)))
@@ -55,10 +78,17 @@ def test_an_id_is_not_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("umi_0123abcd_secret", r"keys: line 1 is not `ID sha256:DIGEST \[NAME\]`"),
+        ("umi_0123abcd_secret", r"keys: line 1 is not `ID sha256:DIGEST \[NAME\] \[owner=OWNER\]"),
         (f"# x\n0123abcd sha256:{DIGEST[1:]}", "line 2 is not"),
         (f"0123abcd md5:{DIGEST}", "line 1 is not"),
         (f"0123abcd sha256:{DIGEST} two words", "line 1 is not"),
+        (f"0123abcd sha256:{DIGEST} owner=", "line 1 is not"),
+        (f"0123abcd sha256:{DIGEST} owner=a owner=b", "line 1 is not"),
+        (f"0123abcd sha256:{DIGEST} scopes=use,root", "line 1 is not"),
+        (f"0123abcd sha256:{DIGEST} scopes=", "line 1 is not"),
+        (f"0123abcd sha256:{DIGEST} expires=2027-02-30", "line 1 is not"),
+        (f"0123abcd sha256:{DIGEST} role=operator", "line 1 is not"),
+        (f"0123abcd sha256:{DIGEST} owner=a name", "line 1 is not"),
         (f"0123abcd sha256:{DIGEST}\n0123abcd sha256:{DIGEST}", "line 2 has the id 0123abcd of an earlier line"),
         ("\0\xff", "line 1 is not"),
     ],

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import secrets
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 from structlog.testing import capture_logs
 
-from alpha_umi.web.key_file import KeyFileUnusable, create_key, new_key
-from alpha_umi.web.keys import RECHECK_S, Keyring, OpenBindRefused, check_bind
+from alpha_umi.web.key_file import USER_SCOPES, Grant, KeyFileUnusable, create_key, new_key
+from alpha_umi.web.keys import ALL_SCOPES, RECHECK_S, Keyring, OpenBindRefused, Principal, StrongSecret, check_bind
 
 
 class Clock:
@@ -39,6 +44,24 @@ def test_the_owner_of_a_key(tmp_path: Path) -> None:
     assert all(owner and owner.startswith("plain-") and "word" not in owner for owner in words)
     for wrong in ("", "a wor", "a word ", ours.text[:-1], ours.text.upper(), filed.entry.line, "\udcff"):
         assert key_id(keys, wrong) is None
+
+
+def test_what_a_key_gives(tmp_path: Path) -> None:
+    operator, second, plain = new_key(), new_key(), create_key(tmp_path / "keys")
+    ann = create_key(tmp_path / "keys", "laptop", Grant("ann", frozenset(("use",))))
+    keys = Keyring([operator.text, second.text], tmp_path / "keys")
+    assert keys.principal(operator.text) == Principal(operator.entry.id, "default", ALL_SCOPES)
+    assert keys.principal(second.text) == Principal(second.entry.id, second.entry.id, USER_SCOPES)
+    assert keys.principal(plain.text) == Principal(plain.entry.id, plain.entry.id, USER_SCOPES)
+    assert keys.principal(ann.text) == Principal(ann.entry.id, "ann", frozenset(("use",)))
+
+
+def test_a_key_is_refused_from_the_day_on_which_it_expires(tmp_path: Path) -> None:
+    today = datetime.now(UTC).date()
+    over = create_key(tmp_path / "keys", grant=Grant(expires=today))
+    good = create_key(tmp_path / "keys", grant=Grant(expires=today + timedelta(days=2)))
+    keys = Keyring((), tmp_path / "keys")
+    assert (key_id(keys, over.text), key_id(keys, good.text)) == (None, good.entry.id)
 
 
 def test_a_removed_line_revokes_its_key(tmp_path: Path, clock: Clock) -> None:
@@ -115,6 +138,37 @@ def test_either_setting_allows_a_bind_beyond_loopback(tmp_path: Path) -> None:
     check_bind("0.0.0.0", Keyring((), tmp_path / "keys"), variable="X")
     with pytest.raises(OpenBindRefused):
         check_bind("0.0.0.0", Keyring(), variable="X")
+
+
+@pytest.mark.parametrize(
+    "weak",
+    [
+        "",
+        "changeme",
+        "a" * 64,
+        "ab" * 32,
+        "changeme" * 4,
+        "my-secret-key-for-prod",
+        "0123456789abcdef" * 2,
+        "abcdefghijklmnopqrstuvwxyz0123456789",
+        "123456789012345678901234567890",
+        "f3" * 40,
+        secrets.token_hex(15),
+        secrets.token_urlsafe(15),
+    ],
+)
+def test_a_key_of_less_than_128_bits_is_refused(weak: str) -> None:
+    with pytest.raises(ValidationError, match="128 random bits: make one with `alpha-umi keys create`"):
+        TypeAdapter(StrongSecret).validate_python(weak)
+
+
+@pytest.mark.parametrize(
+    "strong",
+    [new_key().text, "9f86d081884c7d659a2feaa0c55ad015", secrets.token_hex(32).upper(), secrets.token_urlsafe(16),
+     str(uuid4()).upper(), base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=")],
+)  # fmt: skip
+def test_what_tools_generate_is_accepted(strong: str) -> None:
+    TypeAdapter(StrongSecret).validate_python(strong)
 
 
 def test_a_changed_mode_is_a_change(tmp_path: Path, clock: Clock) -> None:

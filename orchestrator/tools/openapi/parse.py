@@ -190,10 +190,13 @@ class _Parser:
             node, parameters = converted_operation(self.root, node, parameters)
         signature = self._signature(ref, node, parameters, carriers)
         schema = self._checked(signature.schema, ref.pointer)
+        method, base_url = ref.method.upper(), self._base_url(ref)
+        sent = repr((signature.parameters, signature.body, signature.defaults, security))
+        address = f"{method} {base_url}{path} {hashlib.sha256(sent.encode('utf-8', 'replace')).hexdigest()}"
         operation = Operation(
-            tool=Tool(name, _description(ref), schema, self.source_name, self._effect(ref)),
-            method=ref.method.upper(),
-            base_url=self._base_url(ref),
+            tool=Tool(name, _description(ref), schema, self.source_name, self._effect(ref), address),
+            method=method,
+            base_url=base_url,
             path=path,
             parameters=tuple(signature.parameters),
             body=signature.body,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
-from support.role_replicas import Fleet, planning
-from support.scripted_roles import Reply, hang, in_turn, problem
+from support.role_replicas import Fleet, planning, until_probed
+from support.scripted_roles import Reply, decide, hang, in_turn, problem
 from support.serving_on_loopback import until
 
+from orchestrator.roles import replicas
 from orchestrator.roles.calls import RoleCalls
-from orchestrator.roles.errors import CircuitOpen, RoleTooSlow, RoleUnavailable
 
 TRAJECTORIES = [f"traj_{number}" for number in range(90)]
 
@@ -81,49 +82,77 @@ async def test_calls_in_flight_move_when_their_replica_ends(fleet: Fleet) -> Non
 
 
 async def test_a_service_that_dies_under_load_is_left_alone_at_once(lone: Fleet) -> None:
+    """No call fails; when it is back, one probe finds out, and every call is answered."""
     planner = lone.planners[0]
     planner.roles.planner = in_turn(hang())
+    waits: list[str | None] = []
     async with lone.calls() as calls:
         breaker = calls.roles["planner"].replicas[0].breaker
-        load = [asyncio.create_task(calls.call(planning(name))) for name in TRAJECTORIES]
+        load = [asyncio.create_task(calls.call(planning(name), on_wait=waits.append)) for name in TRAJECTORIES]
         await until(lambda: len(planner.roles.requests) == len(TRAJECTORIES))
         await planner.end()
-        failed = await asyncio.gather(*load, return_exceptions=True)
-        assert breaker.state == "open"
-        assert all(isinstance(error, RoleUnavailable) for error in failed)
-        with pytest.raises(CircuitOpen, match=r"is not called for the moment \(circuit open\): planner service: "):
-            await calls.call(planning("traj_new"))
+        await until(lambda: breaker.state == "open")
+        load.append(asyncio.create_task(calls.call(planning("traj_new"), on_wait=waits.append)))
+        await until(lambda: len([reason for reason in waits if reason]) > len(TRAJECTORIES))
+        assert "planner service is not called for the moment (circuit open): planner service: " in str(waits[-1])
         assert len(planner.roles.requests) == len(TRAJECTORIES)
         labels = {"role": "planner", "replica": planner.url.removeprefix("http://")}
         assert calls.metrics.registry.get_sample_value("alpha_umi_role_circuit_open", labels) == 1
 
-
-async def test_one_probe_finds_out_that_a_service_is_back(lone: Fleet) -> None:
-    """Without another replica, calls wait for the result of the probe."""
-    planner = lone.planners[0]
-    planner.roles.planner = in_turn(Reply(b"", 503))
-    async with lone.calls() as calls:
-        await asyncio.gather(*(calls.call(planning(name)) for name in TRAJECTORIES), return_exceptions=True)
         planner.roles.planner = type(planner.roles)().planner
-        planner.roles.requests.clear()
         planner.roles.readiness_checks = 0
+        await planner.start()
         lone.now += 2.0
-        answers = await asyncio.gather(*(calls.call(planning(name)) for name in TRAJECTORIES))
-    assert [answer.next for answer in answers] == ["conclusion"] * len(TRAJECTORIES)
+        answers = await asyncio.gather(*load)
+    assert [answer.next for answer in answers] == ["conclusion"] * len(load)
     assert planner.roles.readiness_checks == 1
 
 
-async def test_a_probe_that_fails_leaves_the_service_alone_again(lone: Fleet) -> None:
+async def test_a_service_that_is_not_there_yet_is_waited_for(lone: Fleet) -> None:
     planner = lone.planners[0]
-    planner.roles.planner = in_turn(Reply(b"", 503))
-    planner.roles.ready = False
+    await planner.end()
     async with lone.calls() as calls:
-        await asyncio.gather(*(calls.call(planning(name)) for name in TRAJECTORIES), return_exceptions=True)
-        requests_before = len(planner.roles.requests)
+        load = [asyncio.create_task(calls.call(planning(name))) for name in TRAJECTORIES]
+        await until(lambda: calls.roles["planner"].outage is not None)
+        planner.roles.ready = False
+        await planner.start()
         lone.now += 2.0
-        with pytest.raises(CircuitOpen, match="the model is loading"):
-            await calls.call(planning("traj_0"))
-    assert len(planner.roles.requests) == requests_before
+        await until_probed(planner)
+        await asyncio.sleep(0.1)
+        assert not planner.roles.requests, "the model is loading"
+        planner.roles.ready = True
+        lone.now += 2.0
+        await asyncio.gather(*load)
+
+
+async def test_a_frozen_service_fails_nothing(lone: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its calls are abandoned when a probe is not answered, and sent again when it answers. Nothing ends by itself."""
+    monkeypatch.setattr(replicas, "WATCH_EVERY_S", 0.05)
+    monkeypatch.setattr(replicas, "SILENT_S", 0.3)
+    planner = lone.planners[0]
+    planner.roles.planner = in_turn(hang())
+    async with lone.calls() as calls:
+        load = [asyncio.create_task(calls.call(planning(name))) for name in TRAJECTORIES]
+        await until(lambda: len(planner.roles.requests) == len(TRAJECTORIES))
+        planner.roles.thawed.clear()
+        await until(lambda: calls.roles["planner"].outage is not None and calls.gates["planner"].in_use == 0)
+        assert "it does not answer any more" in str(calls.roles["planner"].outage)
+        planner.roles.planner = type(planner.roles)().planner
+        planner.roles.thawed.set()
+        await lone.answers(load)
+
+
+async def test_a_loaded_service_is_not_away(lone: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replicas, "WATCH_EVERY_S", 0.02)
+    planner, done = lone.planners[0], asyncio.Event()
+    planner.roles.planner = in_turn(replace(decide("nothing to do", "conclusion"), until=done))
+    async with lone.calls() as calls:
+        load = [asyncio.create_task(calls.call(planning(name))) for name in TRAJECTORIES]
+        for _ in range(3):
+            await until_probed(planner)
+        done.set()
+        await asyncio.gather(*load)
+    assert len(planner.roles.requests) == len(TRAJECTORIES)
 
 
 async def test_errors_that_a_living_service_answers_with_open_nothing(lone: Fleet) -> None:
@@ -134,18 +163,23 @@ async def test_errors_that_a_living_service_answers_with_open_nothing(lone: Flee
         Reply(b"", 429),
     ]
     async with lone.calls() as calls:
+        (replica,) = calls.roles["planner"].replicas
         for reply in replies:
             planner.roles.planner = in_turn(reply)
-            await asyncio.gather(*(calls.call(planning(name)) for name in TRAJECTORIES), return_exceptions=True)
-        assert calls.roles["planner"].replicas[0].breaker.state == "closed"
+            sent = [replica.call(planning(name), 30, None) for name in TRAJECTORIES]
+            await asyncio.gather(*sent, return_exceptions=True)
+        assert replica.breaker.state == "closed"
 
 
-async def test_a_service_that_hangs_is_left_alone_after_some_deadlines(lone: Fleet) -> None:
-    lone.planners[0].roles.planner = in_turn(hang())
+async def test_a_service_that_answers_too_slowly_is_called_again(lone: Fleet) -> None:
+    planner = lone.planners[0]
+    planner.roles.planner = in_turn(hang())
     async with lone.calls(timeout_s=0.2) as calls:
-        failed = await asyncio.gather(*(calls.call(planning(name)) for name in TRAJECTORIES), return_exceptions=True)
-        assert {type(error) for error in failed} == {RoleTooSlow}
-        assert calls.roles["planner"].replicas[0].breaker.state == "open"
+        load = [asyncio.create_task(calls.call(planning(name))) for name in TRAJECTORIES]
+        await until(lambda: calls.roles["planner"].outage is not None)
+        assert "no answer within 0.2 s" in str(calls.roles["planner"].outage)
+        planner.roles.planner = type(planner.roles)().planner
+        await lone.answers(load)
 
 
 async def test_a_cancelled_call_says_nothing_about_the_service(lone: Fleet) -> None:

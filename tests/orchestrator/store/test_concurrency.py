@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pysqlite3 import dbapi2 as sqlite3
 
-from orchestrator.store import EventStore, NewEvent, SequenceConflict, StoreUnavailable, open_store
+from orchestrator.store import SHARED, EventStore, NewEvent, SequenceConflict, StoreUnavailable, open_store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EVENT = NewEvent("planner.decided", {"thought": "I add."})
@@ -28,7 +28,7 @@ async def test_200_trajectories_append_at_once_without_a_gap_in_few_commits(stor
     assert store.commits - before <= 50  # for 1,000 appends
     for name in ids:
         assert [event.seq for event in await store.events(name)] == [1, 2, 3, 4, 5, 6]
-        assert (await store.get(name)).last_seq == 6
+        assert (await store.get(name, owner="default")).last_seq == 6
 
 
 async def test_of_many_that_append_at_one_place_exactly_one_succeeds(store: EventStore, create: Any) -> None:
@@ -97,6 +97,6 @@ async def test_closing_lets_waiting_appends_in_and_refuses_later_ones(url: str) 
     with pytest.raises(StoreUnavailable, match="closed"):
         await store.append("tr_1", after=2, events=[EVENT], at=NOON)
     with pytest.raises(StoreUnavailable, match="closed"):
-        await store.put_tool_source("weather", {})
+        await store.put_tool_source(SHARED, "weather", {})
     with pytest.raises(StoreUnavailable, match="closed"):
-        await store.get("tr_1")
+        await store.get("tr_1", owner="default")

@@ -14,7 +14,7 @@ import pytest
 from pysqlite3 import dbapi2 as sqlite3
 from sqlalchemy.exc import DBAPIError
 
-from orchestrator.store import EventStore, NewEvent, StoreDamaged, StoreUnavailable, open_store
+from orchestrator.store import SHARED, EventStore, NewEvent, StoreDamaged, StoreUnavailable, open_store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EVENT = NewEvent("planner.decided", {"thought": "I add."})
@@ -47,7 +47,7 @@ async def pragma(store: EventStore, text: str) -> int:
 
 
 async def works(store: EventStore) -> None:
-    end = (await store.get("tr_1")).last_seq
+    end = (await store.get("tr_1", owner="default")).last_seq
     await store.append("tr_1", after=end, events=[EVENT], at=NOON)
     assert [event.seq for event in await store.events("tr_1")] == list(range(1, end + 2))
 
@@ -60,7 +60,7 @@ async def test_a_full_disk_promises_nothing_and_passes(store: EventStore) -> Non
         assert isinstance(caught.value.__cause__, DBAPIError)
         assert isinstance(caught.value.__cause__.orig, sqlite3.OperationalError)
     assert len(await store.events("tr_1")) == 1
-    assert (await store.get("tr_1")).status == "running"
+    assert (await store.get("tr_1", owner="default")).status == "running"
     await pragma(store, "max_page_count = 1000000")
     await store.append("tr_1", after=1, events=[BIG], at=NOON)
     await works(store)
@@ -83,7 +83,7 @@ async def test_a_full_disk_refuses_a_creation_completely(store: EventStore) -> N
     await pragma(store, f"max_page_count = {await pragma(store, 'page_count')}")
     with pytest.raises(StoreUnavailable):
         await store.create("tr_2", [EVENT, BIG], at=NOON, instruction="Add.", tools=["add"])
-    assert [row.id for row in (await store.list()).rows] == ["tr_1"]
+    assert [row.id for row in (await store.list(owner="default")).rows] == ["tr_1"]
     assert await store.events("tr_2") == []
 
 
@@ -98,7 +98,7 @@ async def test_a_lock_of_another_program_passes(store: EventStore, path: Path, j
         else:
             assert len(await store.events("tr_1")) == 1
         with pytest.raises(StoreUnavailable, match="SQLITE_BUSY"):
-            await store.put_tool_source("weather", {})
+            await store.put_tool_source(SHARED, "weather", {})
         other.execute("ROLLBACK")
         await works(store)
 

@@ -16,7 +16,7 @@ async def pages(store: EventStore, *, limit: int, status: str | None = None) -> 
     result: list[list[str]] = []
     after, more = None, True
     while more:
-        rows, more = await store.list(status=status, limit=limit, after=after)
+        rows, more = await store.list(owner="default", status=status, limit=limit, after=after)
         result.append([row.id for row in rows])
         after = rows[-1].id if rows else None
     return result
@@ -40,9 +40,9 @@ async def test_pages_hold_each_trajectory_once_also_of_one_instant(store: EventS
 async def test_a_new_trajectory_between_two_pages_moves_nothing(store: EventStore, create: Any) -> None:
     for minute in range(4):
         await create(f"tr_{minute}", minute=minute)
-    first = await store.list(limit=2)
+    first = await store.list(owner="default", limit=2)
     await create("tr_9", minute=9)
-    second = await store.list(limit=2, after=first.rows[-1].id)
+    second = await store.list(owner="default", limit=2, after=first.rows[-1].id)
     assert [row.id for row in first.rows + second.rows] == ["tr_3", "tr_2", "tr_1", "tr_0"]
     assert (first.has_more, second.has_more) == (True, False)
 
@@ -56,7 +56,7 @@ async def test_a_list_can_be_of_one_status(store: EventStore, create: Any) -> No
 
 async def test_an_unknown_place_is_named(store: EventStore) -> None:
     with pytest.raises(TrajectoryNotFound, match="tr_9"):
-        await store.list(after="tr_9")
+        await store.list(owner="default", after="tr_9")
 
 
 async def test_unfinished_are_those_without_an_end_oldest_first(store: EventStore, create: Any) -> None:
@@ -71,9 +71,9 @@ async def test_a_reopened_trajectory_is_unfinished_and_listed_under_its_new_stat
 ) -> None:
     await create("tr_1")
     await store.append("tr_1", after=1, events=[], at=NOON, status="completed", finished_at=NOON)
-    assert (await store.get("tr_1")).finished_at == NOON
+    assert (await store.get("tr_1", owner="default")).finished_at == NOON
     await store.append("tr_1", after=1, events=[], at=NOON, status="running")
-    row = await store.get("tr_1")
+    row = await store.get("tr_1", owner="default")
     assert (row.status, row.finished_at) == ("running", None)
     await store.append("tr_1", after=1, events=[], at=NOON, status="requires_action")
     await store.append("tr_1", after=1, events=[], at=NOON)

@@ -48,7 +48,7 @@ async def test_a_created_trajectory_reads_back_complete(store: EventStore) -> No
         background=True,
         last_seq=2,
     )
-    assert await store.get("tr_1") == created
+    assert await store.get("tr_1", owner="default") == created
     assert await store.events("tr_1") == [
         StoredEvent("tr_1", 1, "trajectory.created", {"tools": ["add", "sub"]}, NOON),
         StoredEvent("tr_1", 2, "planner.decided", DECIDED.payload, NOON),
@@ -61,7 +61,7 @@ async def test_append_numbers_events_and_returns_what_is_read_later(store: Event
     appended = await store.append("tr_1", after=1, events=[DECIDED, CALLED], at=later)
     assert [event.seq for event in appended] == [2, 3]
     assert await store.events("tr_1", after=1) == appended
-    assert (await store.get("tr_1")).last_seq == 3
+    assert (await store.get("tr_1", owner="default")).last_seq == 3
 
 
 async def test_events_are_read_in_parts(store: EventStore, create: Any) -> None:
@@ -77,7 +77,7 @@ async def test_status_and_end_are_written_with_the_events_and_stay(store: EventS
     end = NOON + timedelta(seconds=3)
     await store.append("tr_1", after=1, events=[DECIDED], at=end, status="completed", finished_at=end)
     await store.append("tr_1", after=2, events=[], at=end)
-    row = await store.get("tr_1")
+    row = await store.get("tr_1", owner="default")
     assert (row.status, row.finished_at, row.last_seq) == ("completed", end, 2)
 
 
@@ -102,19 +102,19 @@ async def test_an_append_elsewhere_than_at_the_end_is_a_conflict(store: EventSto
     with pytest.raises(SequenceConflict, match=f"tr_1 ends at 1, not at {after}"):
         await store.append("tr_1", after=after, events=[DECIDED], at=NOON, status="failed")
     assert len(await store.events("tr_1")) == 1
-    assert (await store.get("tr_1")).status == "running"
+    assert (await store.get("tr_1", owner="default")).status == "running"
 
 
 async def test_an_id_is_created_once(store: EventStore, create: Any) -> None:
     first = await create("tr_1")
     with pytest.raises(TrajectoryExists, match="tr_1"):
         await create("tr_1", minute=1)
-    assert await store.get("tr_1") == first
+    assert await store.get("tr_1", owner="default") == first
 
 
 async def test_an_unknown_id_is_named(store: EventStore) -> None:
     with pytest.raises(TrajectoryNotFound, match="tr_9"):
-        await store.get("tr_9")
+        await store.get("tr_9", owner="default")
     with pytest.raises(TrajectoryNotFound, match="tr_9"):
         await store.append("tr_9", after=0, events=[DECIDED], at=NOON)
 
@@ -131,7 +131,7 @@ async def test_a_payload_without_json_form_is_refused_by_name(store: EventStore,
     await create("tr_1")
     with pytest.raises(NotStorable, match=r"the payload of tool.observed has no JSON form"):
         await store.append("tr_1", after=1, events=[NewEvent("tool.observed", {"x": value})], at=NOON)
-    assert (await store.get("tr_1")).last_seq == 1
+    assert (await store.get("tr_1", owner="default")).last_seq == 1
 
 
 async def test_a_payload_nested_beyond_reason_is_refused(store: EventStore, create: Any) -> None:
@@ -148,7 +148,7 @@ async def test_half_a_character_in_an_instruction_or_id_is_named(store: EventSto
         with pytest.raises(NotStorable, match=f"{name} is not valid Unicode"):
             await store.create(values[0], [], at=NOON, instruction=values[1], tools=["add"])
     with pytest.raises(NotStorable, match="not valid Unicode"):
-        await store.get("tr_\ud83d")
+        await store.get("tr_\ud83d", owner="default")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"x": NaN}', "null", ""])
@@ -171,4 +171,4 @@ async def test_a_damaged_trajectory_is_a_typed_error_that_names_it(
     await create("tr_1")
     other.execute(f"UPDATE trajectories SET {column} = ?", (value,))  # noqa: S608
     with pytest.raises(StoreDamaged, match="trajectory tr_1 cannot be read"):
-        await store.get("tr_1")
+        await store.get("tr_1", owner="default")

@@ -9,7 +9,7 @@ from pysqlite3 import dbapi2 as sqlite3
 from sqlalchemy import Connection, create_engine, event, inspect
 from sqlalchemy.pool import StaticPool
 
-from orchestrator.store import SchemaUnsupported
+from orchestrator.store import SHARED, SchemaUnsupported
 from orchestrator.store.migrations import MIGRATIONS, check_tables, migrate
 from orchestrator.store.tables import METADATA
 
@@ -61,7 +61,8 @@ def test_every_released_schema_with_data_is_migrated(connection: Connection) -> 
     for version in range(1, len(MIGRATIONS)):
         migrate(connection, MIGRATIONS[:version])
         connection.exec_driver_sql(
-            "INSERT INTO trajectories VALUES"
+            "INSERT INTO trajectories (id, created_at, finished_at, status, instruction, strategy, tools, metadata,"
+            " background, last_seq) VALUES"
             " ('t', '2026-03-01', NULL, 'running', 'What?', 'chain', '[\"add\"]', '{}', 0, 1)"
         )
         connection.exec_driver_sql("INSERT INTO events VALUES ('t', 1, 'trajectory.created', '{}', '2026-03-01')")
@@ -72,6 +73,29 @@ def test_every_released_schema_with_data_is_migrated(connection: Connection) -> 
         assert connection.exec_driver_sql("SELECT count(*) FROM events").scalar_one() == 1
         assert connection.exec_driver_sql("SELECT count(*) FROM idempotency_keys").scalar_one() == 0
         connection.rollback()
+
+
+def test_what_exists_belongs_to_the_default_owner_and_sources_stay_offered_to_all(connection: Connection) -> None:
+    migrate(connection, MIGRATIONS[:4])
+    for statement in (
+        "INSERT INTO trajectories VALUES"
+        " ('t', '2026-03-01', NULL, 'running', 'What?', 'chain', '[\"add\"]', '{}', 0, 1)",
+        "INSERT INTO tool_sources VALUES ('shop', '{}')",
+        "INSERT INTO idempotency_keys VALUES ('ann', '/v1/trajectories', 'k', 'a', 't', 1, '2026-03-01')",
+        "INSERT INTO idempotency_keys VALUES ('bob', '/v1/trajectories', 'k', 'b', 't', 1, '2026-03-02')",
+        "INSERT INTO idempotency_keys VALUES ('bob', '/v1/trajectories', 'l', 'c', 't', 1, '2026-03-01')",
+    ):
+        connection.exec_driver_sql(statement)
+    migrate(connection)
+    for query, expected in (
+        ("SELECT id, owner FROM trajectories", [("t", "default")]),
+        ("SELECT * FROM tool_sources", [(SHARED, "shop", "{}")]),
+        (
+            "SELECT owner, key, digest FROM idempotency_keys ORDER BY key",
+            [("default", "k", "b"), ("default", "l", "c")],
+        ),
+    ):
+        assert [tuple(row) for row in connection.exec_driver_sql(query)] == expected
 
 
 def test_a_step_that_fails_leaves_the_old_schema(connection: Connection) -> None:

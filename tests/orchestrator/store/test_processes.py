@@ -51,6 +51,25 @@ async def test_a_second_process_is_refused_until_the_first_is_gone(url: str, pat
             assert await store.unfinished() == []
 
 
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+async def test_no_other_path_leads_past_the_lock(url: str, path: Path, journal: str) -> None:
+    options = f"?journal_mode={journal}"
+    async with open_store(url + options) as store:
+        path.with_name("hard.db").hardlink_to(path)
+        path.with_name("soft.db").symlink_to(path)
+        (folder := path.parent.with_name("folder")).symlink_to(path.parent)
+        others = [path, path.with_name("hard.db"), path.with_name("soft.db"), folder / path.name]
+        for _ in range(2):
+            for other in others:
+                with started("hold", f"sqlite:///{other}{options}") as process:
+                    assert line(process).startswith("StoreInUse: ")
+            assert await store.unfinished() == []
+            # Nothing beside the database can be removed to get in.
+            for beside in path.parent.iterdir():
+                if beside.name not in {other.name for other in others} | {"log.db-wal", "log.db-shm"}:
+                    beside.unlink()
+
+
 @pytest.mark.parametrize("acknowledged", [1, 150, 600])
 async def test_nothing_acknowledged_is_lost_when_the_process_is_killed(url: str, acknowledged: int) -> None:
     with started("write", url) as process:
@@ -67,7 +86,7 @@ async def test_nothing_acknowledged_is_lost_when_the_process_is_killed(url: str,
             events = await store.events(name)
             assert [event.seq for event in events] == list(range(1, len(events) + 1))
             assert [event.payload["n"] for event in events[1:]] == list(range(2, len(events) + 1))
-            assert (await store.get(name)).last_seq == len(events)
+            assert (await store.get(name, owner="default")).last_seq == len(events)
             assert len(events) >= ends.get(name, 0)
             ends.pop(name, None)
     assert not ends  # every acknowledged trajectory is there

@@ -13,8 +13,9 @@ from support.echo_source import ECHO, EchoProvider, EchoSource
 from support.orchestrator_world import surroundings
 from support.scripted_roles import call, decide, in_turn
 
+from orchestrator.store import SHARED
 from orchestrator.tools.egress import Egress
-from orchestrator.tools.errors import SourceExistsError, UnknownToolError
+from orchestrator.tools.errors import SourceExistsError, ToolGone
 from orchestrator.tools.kinds import KINDS, parse_source
 from orchestrator.tools.openapi.provider import OpenApiSource
 from orchestrator.tools.registry import ToolRegistry
@@ -30,13 +31,14 @@ async def test_a_source_is_loaded_called_and_closed_by_its_kind(egress: Egress) 
     registry = ToolRegistry(egress)
     provider = await registry.add_source(parse_source({"name": "one", "kind": "echo", "tool": "say"}))
     assert isinstance(provider, EchoProvider)
-    assert [tool.source for tool in registry.list_tools()] == ["one"]
-    result = await registry.call("say", {"text": "hello"}, idempotency_key="k", timeout_s=1)
+    (tool,) = registry.of(SHARED).list_tools()
+    assert tool.source == "one"
+    result = await registry.call(tool, {"text": "hello"}, idempotency_key="k", timeout_s=1)
     assert json.loads(result.content) == ["say", {"text": "hello"}]
     await registry.remove_source("one")
     assert provider.closed
-    with pytest.raises(UnknownToolError):
-        await registry.call("say", {}, idempotency_key="k", timeout_s=1)
+    with pytest.raises(ToolGone):
+        await registry.call(tool, {}, idempotency_key="k", timeout_s=1)
 
 
 async def test_a_provider_that_is_refused_or_left_over_is_closed(
@@ -58,7 +60,7 @@ async def test_a_provider_that_is_refused_or_left_over_is_closed(
     assert [provider.closed for provider in loaded] == [False, False, True]
     await registry.aclose()
     assert [provider.closed for provider in loaded] == [True, True, True]
-    assert registry.list_tools() == []
+    assert registry.of(SHARED).list_tools() == []
 
 
 def test_settings_are_read_by_kind(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from pydantic import BaseModel, Field
 from support.openapi_documents import OK, openapi_document
 
+from orchestrator.store import SHARED
 from orchestrator.tools.egress import Egress
 from orchestrator.tools.errors import (
     DocumentError,
@@ -80,7 +81,9 @@ def registry(egress: Egress) -> ToolRegistry:
 
 
 async def call(registry: ToolRegistry, name: str, arguments: dict[str, Any] | None = None) -> ToolResult:
-    return await registry.call(name, arguments or {}, idempotency_key="key-7", timeout_s=5)
+    return await registry.call(
+        registry.of(SHARED).get([name])[0], arguments or {}, idempotency_key="key-7", timeout_s=5
+    )
 
 
 def secured(schemes: dict[str, Any], security: list[dict[str, list[str]]], base: str) -> dict[str, Any]:
@@ -98,7 +101,7 @@ async def test_a_fetched_document_becomes_tools_that_work(registry: ToolRegistry
     )
     assert registered.base_url == base
     assert set(registered.tools) == {"get_item", "place_order", "boom", "moved", "echo", "page"}
-    assert [tool.effect for tool in registry.get(["get_item", "place_order"])] == ["read", "keyed_write"]
+    assert [tool.effect for tool in registry.of(SHARED).get(["get_item", "place_order"])] == ["read", "keyed_write"]
 
     actual = await call(registry, "get_item", {"name": "a/b ?#ü%2F"})
     assert json.loads(actual.content) == {"name": "a/b ?#ü%2F", "unit": "kg"}
@@ -133,9 +136,9 @@ async def test_a_write_without_an_answer_is_of_unknown_effect(registry: ToolRegi
 
     spec = openapi_document({"/x": {"get": {"responses": OK}, "post": {"responses": OK}}})
     await registry.add_source(OpenApiSource(name="s", document=spec, base_url=await raw_server(silent)))
-    read, write = registry.list_tools()
+    read, write = registry.of(SHARED).offered.values()
     for tool, says in ((read, "gave no answer"), (write, "whether the call took effect is unknown")):
-        result = await registry.call(tool.name, {}, idempotency_key="k", timeout_s=0.2)
+        result = await registry.call(tool, {}, idempotency_key="k", timeout_s=0.2)
         assert result.is_error
         assert says in result.content
         assert "0.2 s" in result.content
@@ -144,23 +147,24 @@ async def test_a_write_without_an_answer_is_of_unknown_effect(registry: ToolRegi
 async def test_two_sources_may_have_the_same_tools(registry: ToolRegistry, serve: Serve) -> None:
     one, two = shop(), shop()
     await registry.add_source(OpenApiSource(name="one", url=f"{serve(one)}/openapi.json"))
-    assert "page" in registry.offered()
+    assert "page" in registry.of(SHARED).offered
     with pytest.raises(SourceExistsError, match="'one' is registered"):
         await registry.add_source(OpenApiSource(name="one", url=f"{serve(one)}/openapi.json"))
     await registry.add_source(OpenApiSource(name="two", url=f"{serve(two)}/openapi.json", operations=["page"]))
 
-    assert {"one__page", "two__page", "get_item"} <= registry.offered().keys()
-    assert "page" not in {tool.name for tool in registry.list_tools()}
-    assert registry.get(["one__get_item"]) == registry.get(["get_item"])
+    assert {"one__page", "two__page", "get_item"} <= registry.of(SHARED).offered.keys()
+    assert "page" not in {tool.name for tool in registry.of(SHARED).list_tools()}
+    assert registry.of(SHARED).get(["one__get_item"]) == registry.of(SHARED).get(["get_item"])
     two.state.requests.clear()
     assert (await call(registry, "two__page")).content == "plain words"
     assert len(two.state.requests) == 1
     with pytest.raises(UnknownToolError, match="several sources have a tool 'page'; did you mean 'one__page' or 'two"):
-        registry.get(["page"])
+        registry.of(SHARED).get(["page"])
 
+    (gone,) = registry.of(SHARED).get(["one__page"])
     await registry.remove_source("one")
-    assert list(registry.offered()) == ["page"]
-    assert registry.find("one", "page") is None
+    assert list(registry.of(SHARED).offered) == ["page"]
+    assert registry.find(gone) is None
 
 
 async def test_of_several_sources_added_at_once_with_one_name_one_remains(registry: ToolRegistry, serve: Serve) -> None:
@@ -174,7 +178,7 @@ async def test_a_removed_source_is_gone_with_its_tools(registry: ToolRegistry, s
     base = serve(shop())
     await registry.add_source(OpenApiSource(name="shop", url=f"{base}/openapi.json"))
     await registry.remove_source("shop")
-    assert registry.list_tools() == []
+    assert registry.of(SHARED).list_tools() == []
     with pytest.raises(UnknownSourceError, match="no source is registered"):
         await registry.remove_source("shop")
     with pytest.raises(UnknownToolError, match="no tool is registered as 'boom'"):
@@ -203,11 +207,11 @@ async def test_a_replaced_tool_is_not_called_with_arguments_of_its_predecessor(
 async def test_unknown_names_get_suggestions(registry: ToolRegistry, serve: Serve) -> None:
     await registry.add_source(OpenApiSource(name="shop", url=f"{serve(shop())}/openapi.json"))
     with pytest.raises(UnknownToolError, match="did you mean 'place_order'") as caught:
-        registry.get(["get_item", "place_orders", "zzz"])
+        registry.of(SHARED).get(["get_item", "place_orders", "zzz"])
     assert caught.value.names == ["place_orders", "zzz"]
     assert caught.value.suggestions == ["place_order"]
     with pytest.raises(UnknownToolError, match="registered are boom, echo"):
-        registry.get(["zzz"])
+        registry.of(SHARED).get(["zzz"])
     with pytest.raises(UnknownSourceError, match="did you mean 'shop'"):
         await registry.remove_source("shops")
 
@@ -218,7 +222,7 @@ async def test_a_source_with_its_document_needs_no_fetch(registry: ToolRegistry,
     requests_before = len(app.state.requests)
     restored = ToolRegistry(egress)
     await restored.add_source(OpenApiSource.model_validate(json.loads(json.dumps(registered.source.record()))))
-    assert restored.list_tools() == registry.list_tools()
+    assert restored.of(SHARED).list_tools() == registry.of(SHARED).list_tools()
     assert len(app.state.requests) == requests_before
 
 
@@ -303,7 +307,7 @@ async def test_credentials_arrive_and_are_never_seen(
         {"name": "s", "document": secured({"K": scheme}, [{"K": []}], serve(app)), "credentials": {"K": secret}}
     )
     await registry.add_source(source)
-    (tool,) = registry.list_tools()
+    (tool,) = registry.of(SHARED).list_tools()
     arguments = {} if kind == "query" else {"api_key": "of-the-model"}
     assert ("api_key" in tool.parameters["properties"]) == bool(arguments), "a credential is nothing to ask a model for"
     result = await call(registry, tool.name, arguments)

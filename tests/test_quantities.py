@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evaluation.quantities import pluralize
+from alpha_umi.quantities import pluralize
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Admission: what is accepted, in which order it runs, and how much runs at a time."""

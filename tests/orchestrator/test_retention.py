@@ -1,0 +1,80 @@
+"""Deletion over HTTP: by the owner, by age, regularly; with an export before, and 410 after."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+from support.orchestrator_world import Client, World
+from support.scripted_roles import hang, in_turn
+
+
+async def test_the_owner_deletes_a_trajectory(client: Client) -> None:
+    trajectory = await client.run()
+    path = f"/v1/trajectories/{trajectory['id']}"
+    assert (await client.http.delete(path)).status_code == 204
+    for method, below in (("GET", ""), ("GET", "/events"), ("DELETE", ""), ("POST", "/cancel")):
+        answer = await client.http.request(method, path + below)
+        assert (answer.status_code, answer.json()["type"]) == (410, "urn:alpha-umi:problem:trajectory-pruned")
+    assert (await client.http.delete("/v1/trajectories/traj_unknown")).status_code == 404
+
+
+async def test_a_running_trajectory_is_not_deleted(client: Client, world: World) -> None:
+    world.roles.planner = in_turn(hang())
+    trajectory_id = await client.start()
+    answer = await client.http.delete(f"/v1/trajectories/{trajectory_id}")
+    assert (answer.status_code, answer.json()["errors"][0]["remedy"][:16]) == (409, "cancel it first:")
+    await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")
+    assert (await client.http.delete(f"/v1/trajectories/{trajectory_id}")).status_code == 204
+
+
+async def test_a_repetition_of_a_deleted_request_is_no_second_execution(client: Client) -> None:
+    body, headers = {"instruction": "What does the lamp cost?"}, {"Idempotency-Key": "once"}
+    first = await client.http.post("/v1/trajectories", json=body, headers=headers)
+    assert (await client.http.delete(f"/v1/trajectories/{first.json()['id']}")).status_code == 204
+    assert (await client.http.post("/v1/trajectories", json=body, headers=headers)).status_code == 410
+    assert (await client.http.get("/v1/trajectories")).json()["data"] == []
+
+
+async def test_old_trajectories_are_pruned_by_age_and_status(client: Client) -> None:
+    ids = [(await client.run())["id"] for _ in range(3)]
+
+    async def prune(**body: object) -> object:
+        return (await client.http.post("/v1/prune", json=body)).json()
+
+    assert await prune(older_than_s=3_600) == {"deleted": 0, "has_more": False}
+    assert await prune(older_than_s=0, status=["cancelled"]) == {"deleted": 0, "has_more": False}
+    assert await prune(older_than_s=0) == {"deleted": 3, "has_more": False}
+    assert {(await client.http.get(f"/v1/trajectories/{each}")).status_code for each in ids} == {410}
+
+
+async def test_trajectories_are_exported_and_deleted_after_the_retention_period(world: World, tmp_path: Path) -> None:
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    async with world.orchestrator() as client:
+        trajectory = await client.run()
+    async with world.orchestrator(retention=0.000_001, retention_export=folder) as client:
+
+        async def deleted() -> bool:
+            return (await client.http.get(f"/v1/trajectories/{trajectory['id']}")).status_code == 410
+
+        async with asyncio.timeout(20):
+            while not await deleted():
+                await asyncio.sleep(0.05)
+    [file] = folder.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    [line] = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    assert line["trajectory"]["id"] == trajectory["id"]
+    assert line["events"][-1]["type"] == "trajectory.finished"
+
+
+async def test_nothing_is_deleted_that_cannot_be_exported(world: World, tmp_path: Path) -> None:
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    async with world.orchestrator(retention_export=folder) as client:
+        trajectory = await client.run()
+        folder.rmdir()
+        answer = await client.http.post("/v1/prune", json={"older_than_s": 0})
+        assert (answer.status_code, "nothing was deleted" in answer.json()["detail"]) == (503, True)
+        assert (await client.http.get(f"/v1/trajectories/{trajectory['id']}")).status_code == 200
