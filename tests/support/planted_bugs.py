@@ -192,7 +192,9 @@ BUGS = {
     "ack-before-commit": Bug(
         acknowledge_before_the_commit, f"{TESTS}/store/test_faults.py::test_a_full_disk_refuses_a_creation_completely"
     ),
-    "no-lock": Bug(lock_nothing, f"{TESTS}/store/test_opening.py::test_one_process_cannot_open_a_database_twice"),
+    "no-lock": Bug(
+        lock_nothing, f"{TESTS}/store/test_processes.py::test_a_second_process_is_refused_until_the_first_is_gone"
+    ),
     "stream-off-by-one": Bug(
         repeat_the_last_row, f"{TESTS}/test_streaming.py::test_resuming_at_every_cut_neither_skips_nor_repeats"
     ),
