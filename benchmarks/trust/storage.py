@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import psutil
 
-from benchmarks.processes import ROOT
 from benchmarks.trust.load import open_loop
 from benchmarks.trust.process import Process, ProcessEnded, folder_size
 from benchmarks.trust.services import instruction
@@ -100,18 +97,12 @@ async def _deleted(form: Form) -> Outcome:
         deleted = await tested.ask("DELETE", f"{CREATE}/{ids[0]}")
         after = [(await tested.ask("GET", f"{CREATE}/{ids[0]}{path}")).status for path in ("", "/events")]
         left = tested.rows("SELECT count(*) FROM events WHERE trajectory_id = ?", ids[0])[0][0]
-        pruned = await asyncio.to_thread(_prune, tested)
+        pruned = await tested.ask("POST", "/v1/prune", {"older_than_s": 0.0})
         remaining = tested.statuses().total()
     return Outcome(
-        f"DELETE {deleted.status}, then {after}, {left} rows left; prune: exit code {pruned}, {remaining} left",
-        deleted.status in (200, 204) and set(after) <= {404, 410} and not left and pruned == 0 and remaining == 0,
+        f"DELETE {deleted.status}, then {after}, {left} rows left; prune {pruned.status}, {remaining} left",
+        deleted.status in (200, 204) and set(after) <= {404, 410} and not left and remaining == 0,
     )
-
-
-def _prune(tested: System) -> int:
-    command = [sys.executable, "-m", "cli.main", "prune", "--older-than", "0m"]
-    environment = {**os.environ, "ALPHA_UMI_URL": tested.orchestrator.url}
-    return subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True).returncode  # noqa: S603
 
 
 async def _second_orchestrator(form: Form) -> Outcome:
