@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --
 # How long `make fuzz` stays with each parser.
 FUZZ_SECONDS ?= 60
 
-.PHONY: run test test-fast fuzz lint format down lock benchmarks-setup bfcl-setup images clean
+.PHONY: run test test-fast trust fuzz lint format down lock benchmarks-setup bfcl-setup images clean
 
 run: $(VENV)/.ready
 	@$(BIN)/alpha-umi demo
@@ -27,6 +27,10 @@ test: $(VENV)/.ready lint $(VENV)-bfcl/.ready
 # For daily work: without the tests that start a real engine, open a page or are marked slow.
 test-fast: $(VENV)/.ready
 	$(PYTEST) -m "not engine and not browser and not slow"
+
+# About 20 minutes: faults, load and attacks against the real processes, as docs/reliability.md describes them.
+trust: $(VENV)/.ready
+	$(BIN)/python -m benchmarks.trust
 
 # About 40 minutes: the random tests far deeper than in every run, benchmarks with real engines, then the parsers with coverage in view.
 fuzz: $(VENV)/.ready $(VENV)/.fuzz

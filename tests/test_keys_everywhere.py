@@ -82,6 +82,7 @@ def assert_refused(response: httpx.Response) -> None:
 
 
 async def test_every_route_of_every_service_asks_for_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {"/healthz", "/readyz"} == OPEN_PATHS
     monkeypatch.setattr("alpha_umi.web.guard.MAX_DELAY_S", 0)
     async with applications(tmp_path) as apps:
         for name, app in apps.items():

@@ -1,0 +1,18 @@
+"""Every check, in the order of the table."""
+
+from __future__ import annotations
+
+from benchmarks.trust import front_door, load, named_tests, outages, owners, prices, reading, storage, tools
+
+SOAK = storage.SOAK
+CHECKS = [
+    *outages.CHECKS,
+    *load.CHECKS,
+    *reading.CHECKS,
+    *prices.CHECKS,
+    *owners.CHECKS,
+    *tools.CHECKS,
+    *front_door.CHECKS,
+    *storage.CHECKS,
+    *named_tests.CHECKS,
+]
