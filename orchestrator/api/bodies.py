@@ -16,7 +16,7 @@ from orchestrator.workers import LimitExceeded, run_limited
 
 # Of a body that registers no source.
 MAX_BODY_BYTES: Final = 6 * 2**20
-MAX_VALUES: Final = 100_000
+MAX_VALUES: Final = 50_000
 # Members and items outside of schemas and of arguments: each can be a fault, and a fault takes a kilobyte.
 MAX_FIELDS: Final = 20_000
 # Smaller ones take a millisecond.

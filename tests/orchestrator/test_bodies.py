@@ -15,11 +15,11 @@ JSON = {"content-type": "application/json"}
     ("body", "status", "message"),
     [
         (b'{"instruction":"' + b"x" * 7_000_000 + b'"}', 413, "6291456 bytes"),
-        (b'{"instruction":"x","metadata":' + b"[" * 400_000 + b"]" * 400_000 + b"}", 413, "100000 values"),
+        (b'{"instruction":"x","metadata":' + b"[" * 400_000 + b"]" * 400_000 + b"}", 413, "50000 values"),
         (b'{"instruction":"x","metadata":{' + b",".join(b'"k%d":0' % n for n in range(30_000)) + b"}}", 413, "fields"),
         (b'{"instruction":"' + b"," * 300_000 + b'"}', 422, "instruction"),
         (b'{"instruction":"x","metadata":' + b"[" * 20_000 + b"]" * 20_000 + b"}", 422, "nested"),
-        (b'{"instruction":' + b"," * 200_000 + b'"' + b'\\"' * 1_000_000, 413, "100000 values"),
+        (b'{"instruction":' + b"," * 200_000 + b'"' + b'\\"' * 1_000_000, 413, "50000 values"),
         (b'{"instruction":' + b"x" * 100_000, 422, "JSON"),
     ],
 )
