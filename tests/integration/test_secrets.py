@@ -151,6 +151,9 @@ def deployed(folder: Path, tools: str) -> Iterator[Deployment]:
         "ALPHA_UMI_PORT": str(ports["orchestrator"]),
         "ALPHA_UMI_DATABASE_URL": f"sqlite:///{folder}/log.db",
         "ALPHA_UMI_SECRETS_KEY": CANARIES["secrets key"],
+        # The last trajectory waits for roles that are gone.
+        "ALPHA_UMI_TRAJECTORY_TIMEOUT_S": "15",
+        "ALPHA_UMI_ROLE_TIMEOUT_S": "15",
         "ALPHA_UMI_API_KEYS": CANARIES["plain API key"],
         "ALPHA_UMI_API_KEYS_FILE": str(folder / "keys"),
         "ALPHA_UMI_ROLE_TOKEN": CANARIES["role token"],
@@ -259,7 +262,8 @@ async def drive_when_roles_are_gone(deployment: Deployment) -> None:
     deployment.processes[2].kill()
     async with deployment.client(deployment.key) as client:
         deployment.hear(
-            "a failed role", await client.post("/v1/trajectories", json={"instruction": "Please use echo."})
+            "a failed role",
+            await client.post("/v1/trajectories", json={"instruction": "Please use echo."}, timeout=60),
         )
         deployment.hear("not ready", await client.get("/readyz"))
         deployment.hear("metrics", await client.get("/metrics"))
