@@ -63,7 +63,7 @@ async def _jump(tested: System, offset: Path, seconds: int) -> list[str]:
 
 async def _retention(form: Form, *, minutes: float = 0) -> Outcome:
     """Load with a retention of a minute, which is enforced every minute: log and memory in the second half."""
-    duration = 60 * (minutes or form.pick(4.2, 2.5))
+    duration = 60 * (minutes or 4.2)
     async with system(retention="1m") as tested:
         sizes, memory, numbers = [], [], []
 
