@@ -74,7 +74,7 @@ async def test_killed_while_waiting_for_an_output(world: World) -> None:
 
 
 async def test_after_a_restart_the_client_has_time_again(world: World) -> None:
-    """How long no process ran is not known without trusting the wall clock, so a deadline that passed meanwhile moves."""
+    """Only the wall clock tells how long no process ran, and it is not trusted: a deadline that passed moves."""
     script(world)
     settings = world.environment() | {"client_tool_timeout_s": 0.2}
     with orchestrator_process(settings) as first:
