@@ -114,6 +114,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         )
         pruning = asyncio.create_task(retention.run(), name="retention")
         stack.callback(pruning.cancel)
+        admission = Admission(dependencies.gate, runs, settings.queue_limits(), rates, metrics)
         yield Orchestrator(
             settings=settings,
             store=store,
@@ -123,9 +124,9 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             runs=runs,
             views=TrajectoryViews(store, runs),
             streams=StreamSlots(**settings.stream_limits(), metrics=metrics),
-            admission=Admission(dependencies.gate, runs, settings.queue_limits(), rates, metrics),
+            admission=admission,
             client_turns=ClientTurns(store, runs),
-            request_keys=IdempotencyStore(store, runs, after_outage=settings.repeated_after_outage),
+            request_keys=IdempotencyStore(store, runs, admission, after_outage=settings.repeated_after_outage),
             metrics=metrics,
             retention=retention,
             now=log_writer.now,
