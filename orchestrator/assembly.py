@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 
 from alpha_umi.roles.turns import Role
@@ -60,7 +59,6 @@ class Orchestrator:
     metrics: OrchestratorMetrics
     readiness: Readiness
     retention: Retention
-    now: Callable[[], datetime]
 
 
 @contextlib.asynccontextmanager
@@ -129,7 +127,6 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             request_keys=IdempotencyStore(store, runs, admission, after_outage=settings.repeated_after_outage),
             metrics=metrics,
             retention=retention,
-            now=log_writer.now,
             readiness=Readiness(runs, store, log_writer, roles, constrained=settings.constrained),
         )
 
