@@ -26,7 +26,7 @@ from alpha_umi import telemetry
 from alpha_umi.contract.http import is_loopback
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.web.key_file import KEY
-from alpha_umi.web.keys import ANONYMOUS, NOBODY, Keyring, Principal
+from alpha_umi.web.keys import ANONYMOUS, CURRENT_OWNER, NOBODY, Keyring, Principal
 from alpha_umi.web.problems import problem_response
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
@@ -90,9 +90,11 @@ class KeyGuard:
             await _refuse(error, scope, receive, send)
             return
         self._under_way[owner] += is_counted
+        token = CURRENT_OWNER.set(owner)
         try:
             await self._app(scope, receive, send)
         finally:
+            CURRENT_OWNER.reset(token)
             self._under_way[owner] -= is_counted
             if not self._under_way[owner]:
                 del self._under_way[owner]
