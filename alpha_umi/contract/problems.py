@@ -42,7 +42,6 @@ Kind = Literal[
     "engine-dead",
     "role-unavailable",
     "storage-unavailable",
-    "overloaded",
     "trajectory-not-found",
     "trajectory-pruned",
     "trajectory-finished",

@@ -281,7 +281,7 @@ class EventStore(ABC):
         return Page(rows[:limit], is_cut or len(rows) > limit)
 
     async def unfinished(self) -> Ids:
-        """Ids of unfinished trajectories, oldest first: a restarted orchestrator continues them."""
+        """Ids of unfinished trajectories, an owner's oldest first, owners in turn, for a restarted orchestrator."""
         return (await self._read(UNFINISHED, lambda row: str(row["id"]))).items
 
     async def find_idempotency_record(self, request: RequestKey) -> IdempotencyRecord | None:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from alpha_umi import telemetry
 from alpha_umi.contract.tool_sources import Origin
 from alpha_umi.roles.turns import estimated_tokens
+from alpha_umi.web.keys import CURRENT_OWNER
 from orchestrator.store import SHARED, AuditEntry, EventStore, StoreError
 from orchestrator.tools.errors import SourceExistsError, SourceLimitError, ToolSourceError, UnknownSourceError
 from orchestrator.tools.kinds import parse_source
@@ -203,7 +204,11 @@ class ToolSources:
         source = self._vault.opened(entry.source, entry.owner, entry.sealed)
         if entry.origin == "api" and entry.owner == SHARED:
             source = self._vault.expanded(source)
-        provider = await self._registry.add_source(source, owner=entry.owner, max_tools=max_tools)
+        token = CURRENT_OWNER.set(entry.owner)
+        try:
+            provider = await self._registry.add_source(source, owner=entry.owner, max_tools=max_tools)
+        finally:
+            CURRENT_OWNER.reset(token)
         name, left_out = entry.source.name, provider.left_out
         _log.info("tool_source.registered", source=name, tools=len(provider.tools), left_out=len(left_out))
         for each in left_out:
