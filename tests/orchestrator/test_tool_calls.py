@@ -7,8 +7,11 @@ import json
 from typing import Any
 
 import httpx
+import pytest
 from support.openapi_documents import OK, openapi_document
 from support.orchestrator_world import Client, World
+
+from orchestrator.store import AuditEntry, EventStore, StoreUnavailable
 
 SECRET = "canary-credential-7f3a"
 NOWHERE = [{"url": "http://127.0.0.1:1"}]
@@ -60,6 +63,22 @@ async def test_a_call_that_may_change_something_is_confirmed(client: Client, wor
     assert world.shop.journal == []
     assert (await call(client, "order", arguments={"item": "lamp"}, confirm=True)).json()["status"] == 200
     assert world.shop.executed("order") == [("lamp", "")]
+    await call(client, "look_up", arguments={"item": "lamp"}, confirm=True)
+    (act,) = (await client.http.get("/v1/audit")).json()["data"]
+    assert (act["action"], act["object"], act["key_id"]) == ("tool.called", "order", "anonymous")
+    assert (act["details"]["effect"], act["details"]["source"]) == ("unkeyed_write", "shop")
+    assert "lamp" not in str(act)
+
+
+async def test_a_confirmed_call_that_cannot_be_recorded_is_not_sent(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(self: EventStore, act: AuditEntry) -> None:
+        raise StoreUnavailable("full")
+
+    monkeypatch.setattr(EventStore, "record_act", fails)
+    assert (await call(client, "order", arguments={"item": "lamp"}, confirm=True)).status_code == 503
+    assert world.shop.journal == []
 
 
 async def test_calls_with_one_key_are_carried_out_once(client: Client, world: World) -> None:
