@@ -121,6 +121,31 @@ async def test_numbers_keep_their_digits(client: Client) -> None:
     assert result.json()["request"]["url"] == "http://127.0.0.1:1/a?amount=1.10"
 
 
+async def test_a_document_that_repeats_the_credential_discloses_it_to_nobody(client: Client) -> None:
+    quoted = "".join(f"\\u{ord(character):04x}" for character in SECRET)
+    leaks = {"type": "string", "enum": [SECRET, "red"], "description": f"such as {quoted}"}
+    documented = {"summary": f"Send {SECRET}", "responses": OK}
+    paths = {
+        f"/{SECRET}/items": {
+            "get": documented
+            | {"operationId": "items", "parameters": [{"name": SECRET, "in": "query", "schema": leaks}]},
+            "post": documented | {"operationId": SECRET},
+            "put": documented | {"operationId": "broken", "parameters": [{"name": SECRET, "in": "nowhere"}]},
+        }
+    }
+    document = json.dumps(openapi_document(paths, servers=[{"url": f"http://127.0.0.1:1/{SECRET}"}]))
+    source = {"name": "echo", "document": document, "headers": {"X-Key": SECRET}}
+    answers = [await client.http.post("/v1/tool-sources", json=source)]
+    assert answers[0].status_code == 201, answers[0].text
+    assert [left_out["reason"] for left_out in answers[0].json()["left_out"]]
+    answers += [await client.http.get(path) for path in ("/v1/tools", "/v1/tools/items", "/v1/tool-sources")]
+    del paths[f"/{SECRET}/items"]["get"]
+    source |= {"name": "worse", "document": openapi_document(paths, servers=NOWHERE)}
+    answers.append(await client.http.post("/v1/tool-sources", json=source))
+    assert answers[-1].status_code == 422
+    assert not [answer.request.url for answer in answers if SECRET in answer.text or quoted[1:] in answer.text]
+
+
 async def test_credentials_are_shown_by_their_places_only(client: Client) -> None:
     operation = {"operationId": "secured", "responses": OK, "security": [{"key": [], "token": []}]}
     schemes = {
