@@ -84,6 +84,7 @@ from orchestrator.store.writes import (
     IDEMPOTENCY_RETENTION,
     LogWrite,
     SourceWrite,
+    write_act,
     write_logs,
     write_snapshots,
     write_sources,
@@ -305,6 +306,10 @@ class EventStore(ABC):
         """The registrations of every owner, by name. Raises `StoreDamaged`."""
         every = select(TOOL_SOURCES).order_by(TOOL_SOURCES.c.owner, TOOL_SOURCES.c.name)
         return (await self._read(every, read_tool_source)).items
+
+    async def record_act(self, act: AuditEntry) -> None:
+        """Record an act that changes nothing else in this database."""
+        await self._transact(partial(write_act, act=act))
 
     async def audit_log(self, *, limit: int, after: int | None = None) -> AuditLog:
         """At most `limit` acts of all owners, newest first, those older than the act `after`. Raises `StoreDamaged`."""
