@@ -245,6 +245,19 @@ async def test_addresses_without_a_document(
     assert registry.list_sources() == []
 
 
+async def test_a_view_is_made_once_and_again_when_sources_change(registry: ToolRegistry) -> None:
+    spec = packed_document(openapi_document({"/x": {"get": {"responses": OK}}}))
+    await registry.add_source(OpenApiSource(name="one", document=spec, base_url="http://127.0.0.1:1"))
+    views = await asyncio.gather(*(registry.view(owner) for owner in ("alice", "bob", SHARED)))
+    assert len(set(map(id, views))) == 1
+    assert views[0] is registry.of("alice")
+    making = asyncio.create_task(registry.view("alice"))
+    await registry.add_source(OpenApiSource(name="two", document=spec, base_url="http://127.0.0.1:1"), owner="alice")
+    await making
+    assert len((await registry.view("alice")).offered) == 2
+    assert len((await registry.view("bob")).offered) == 1
+
+
 def test_a_document_nested_without_end() -> None:
     nested: dict[str, Any] = {}
     for _ in range(5_000):
