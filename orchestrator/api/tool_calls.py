@@ -48,11 +48,11 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     @router.get("/v1/tools/{name}", summary="One tool, with an example call and its request")
     async def show(name: str, user: User) -> ToolDetails:
         # Writing an example of a large schema must not block other requests.
-        return await asyncio.to_thread(_details, registry, name, _tool(registry.of(user.owner), name))
+        return await asyncio.to_thread(_details, registry, name, _tool(await registry.view(user.owner), name))
 
     @router.post("/v1/tools/{name}/calls", response_model=ToolCallResult, summary="Call a tool by hand")
     async def call(name: str, body: CallTool, user: User, request: Request, key: IdempotencyKey) -> Response:
-        tool = _tool(registry.of(user.owner), name)
+        tool = _tool(await registry.view(user.owner), name)
         tool_key = key or uuid.uuid4().hex
         arguments = await asyncio.to_thread(_written_arguments, await request.body())
         preview = await asyncio.to_thread(_preview, registry, name, tool, arguments, tool_key)

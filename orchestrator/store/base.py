@@ -294,7 +294,8 @@ class EventStore(ABC):
         self, owner: str, name: str, document: Mapping[str, Any], *, audit: AuditEntry | None = None
     ) -> None:
         """Store an owner's registration and the act; it replaces one of the same name. Raises `NotStorable`."""
-        text = encode_json(dict(document), name=f"tool source {name}")
+        # It can have 16 MB.
+        text = await asyncio.to_thread(encode_json, dict(document), name=f"tool source {name}")
         name = storable_text(name, name="the name of the tool source")
         await self._source_writes.submit(SourceWrite(owner, name, text, audit))
 
