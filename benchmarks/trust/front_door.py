@@ -154,12 +154,14 @@ async def _foreign_scripts(form: Form) -> Outcome:
 
 
 CHECKS = [
-    Check("endless-headers", "endless headers without a key", "closed, <= +16 MB", _endless_headers),
-    Check("half-requests", "80 requests that never become complete", "all closed <= 40 s", _half_requests, short=False),
+    Check("endless-headers", "endless headers without a key", "closed, <= +16 MB", _endless_headers, idle=True),
+    Check("half-requests", "80 requests that never become complete", "all closed <= 40 s", _half_requests, short=False,
+          idle=True),
     Check("unfinished-bodies", "60 unfinished bodies of 8 MB", "<= +64 MB, others are answered", _unfinished_bodies),
-    Check("weak-keys", "a start with a key of less than 128 bits", "refused", _weak_keys, short=False),
+    Check("weak-keys", "a start with a key of less than 128 bits", "refused", _weak_keys, short=False, idle=True),
     Check("readiness", "a stranger asks `/readyz` all the time", "no replica's name, no commit, p99 <= 50 ms",
           _readiness),
     Check("guessed-keys", "many wrong keys", "401, counted, a right key <= 1 s", _guessed_keys),
-    Check("foreign-scripts", "the page `/docs`", "no foreign address, with a policy", _foreign_scripts, short=False),
+    Check("foreign-scripts", "the page `/docs`", "no foreign address, with a policy", _foreign_scripts, short=False,
+          idle=True),
 ]  # fmt: skip
