@@ -6,8 +6,9 @@ import asyncio
 import json
 from typing import Any
 
+from benchmarks.scripted import TOOL
 from benchmarks.trust.raw import raw_server, response
-from benchmarks.trust.services import TOOL, document, instruction
+from benchmarks.trust.services import document, instruction
 from benchmarks.trust.system import CREATE, Reply, System, system
 from benchmarks.trust.table import Check, Form, Outcome, require
 

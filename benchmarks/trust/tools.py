@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from benchmarks.scripted import TOOL
 from benchmarks.trust.encodings import answers, shows
 from benchmarks.trust.process import health_of, memory_of
 from benchmarks.trust.raw import raw_server, response
-from benchmarks.trust.services import TOOL
 from benchmarks.trust.system import System, system
 from benchmarks.trust.table import Check, Form, Outcome, require
 

@@ -26,6 +26,7 @@ from orchestrator.api.bodies import BoundedBodyRoute
 from orchestrator.api.responses import REPLAYED, IdempotencyKey, request_key
 from orchestrator.api.tools import public_record
 from orchestrator.assembly import Orchestrator
+from orchestrator.runs.idempotency import key_reused
 from orchestrator.store import SHARED, AuditEntry, RequestKey
 from orchestrator.tools.errors import ALL_ARGUMENTS, ArgumentError, ToolGone, UnknownToolError
 from orchestrator.tools.example import example_arguments
@@ -115,12 +116,7 @@ class _KeyedCalls:
         if replayed := name in calls:
             digest, task = calls[name]
             if digest != identity.digest:
-                raise ServiceError(
-                    "idempotency-key-reused",
-                    "an earlier request with this Idempotency-Key had another body",
-                    field="Idempotency-Key",
-                    remedy="send the same body again, or use a new key for a new request",
-                )
+                raise key_reused()
         else:
             task = asyncio.create_task(call())
             calls[name] = identity.digest, task

@@ -189,11 +189,7 @@ class ToolSources:
         """Raises `ToolSourceError` for a name that the owner sees already, or a source too many."""
         taken = {*self._entries, *self._adding}
         if not {key, SourceKey(SHARED, key.name), SourceKey(owner, key.name)}.isdisjoint(taken):
-            raise SourceExistsError(
-                f"a source {key.name!r} is registered",
-                field="name",
-                remedy="remove it first, or choose another name",
-            )
+            raise SourceExistsError(key.name)
         if key.owner != SHARED and sum(other.owner == owner for other in taken) >= self._max_sources:
             raise SourceLimitError(
                 f"the owner {owner!r} has {self._max_sources} sources already, which is the limit",
