@@ -93,7 +93,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             wait_for_sources=sources.wait_for,
             capacity=RunningCapacity(
                 dependencies.gate,
-                lambda: settings.running_bounds(settings.role_calls or role.capacity for role in roles.values()),
+                lambda: settings.running_bounds(map(dependencies.executor.calls.capacity_of, roles)),
             ),
         )
         stack.push_async_callback(runs.drain)

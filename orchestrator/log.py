@@ -82,14 +82,6 @@ def read_log(rows: Iterable[StoredEvent], state: State | None = None) -> Iterato
         before = after
 
 
-def state_of(log: Iterable[LoggedEvent]) -> State:
-    """The state after a log."""
-    state = State()
-    for logged in log:
-        state = logged.after
-    return state
-
-
 async def stored_body(store: EventStore, trajectory_id: str, call_id: str) -> str:
     """The result of a call before it was shortened. Raises `StoreDamaged` and `StoreUnavailable`."""
     for row in await store.observations(trajectory_id, call_id):

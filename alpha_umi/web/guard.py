@@ -108,13 +108,13 @@ class KeyGuard:
         entry = self._keys.entry(shown.strip()) if scheme.lower() == "bearer" else None
         if entry is None or entry.expired:
             reason = "expired" if entry is not None else "unknown" if scheme else "missing"
-            raise _Unauthorized(reason, entry.id if entry else _id_shown(shown))
+            raise _Unauthorized(reason, entry.id if entry else _id_of(shown))
         return Principal(entry.id, entry.owner, entry.grant.scopes)
 
     async def _slow_down(self, error: _Unauthorized, scope: Scope) -> None:
         client = scope["client"][0] if scope.get("client") else ""
         self._refused.labels(error.reason).inc()
-        _log.info("request.unauthorized", client=client, reason=error.reason, shown_id=error.shown_id)
+        _log.info("request.unauthorized", client=client, reason=error.reason, presented_id=error.presented_id)
         await asyncio.sleep(self._refusals.delay(client))
 
 
@@ -139,10 +139,10 @@ class Refusals:
 
 
 class _Unauthorized(ServiceError):
-    def __init__(self, reason: str, shown_id: str | None) -> None:
+    def __init__(self, reason: str, presented_id: str | None) -> None:
         super().__init__("unauthorized", "send `Authorization: Bearer KEY` with a key of this service")
         self.reason = reason
-        self.shown_id = shown_id
+        self.presented_id = presented_id
 
 
 def _network_of(address: str) -> str:
@@ -150,7 +150,7 @@ def _network_of(address: str) -> str:
     return str(ipaddress.ip_network(f"{address.partition('%')[0]}/64", strict=False)) if ":" in address else address
 
 
-def _id_shown(key: str) -> str | None:
+def _id_of(key: str) -> str | None:
     """The id of a well-formed key; other text can be a misplaced secret."""
     ours = KEY.fullmatch(key.strip())
     return ours["id"] if ours else None

@@ -51,7 +51,7 @@ from orchestrator.runs.executor import EffectExecutor, failure_of, log_outcome, 
 from orchestrator.runs.snapshots import snapshot_of
 from orchestrator.runs.turn_slot import TurnSlot
 from orchestrator.store import AuditEntry, NotStorable, RequestKey, Snapshot, TrajectoryRow
-from orchestrator.stream.broadcast import Broadcast, RoleNotice, TextPreview
+from orchestrator.stream.broadcast import Broadcast, Unlogged
 from orchestrator.tools.model import EffectClass, ToolResult
 from orchestrator.tools.tool_sets import ToolSet
 
@@ -289,7 +289,7 @@ class Driver:
         if role == "caller":
             return None
         step, after = effect.step, self._seq
-        return lambda text: self._broadcast.publish([TextPreview(TextDelta(role, step, text), after)])
+        return lambda text: self._broadcast.publish([Unlogged(TextDelta(role, step, text), after)])
 
     def _on_wait(self, effect: SendEffect, reason: str | None) -> None:
         """A role call begins to wait for its role, or is sent again (None)."""
@@ -302,7 +302,7 @@ class Driver:
             self._waits_for_role.clear()
         else:
             self._waits_for_role.set()
-        self._broadcast.publish_notice(RoleNotice(self.outage or RoleRecovered(role), self._seq))
+        self._broadcast.publish_notice(Unlogged(self.outage or RoleRecovered(role), self._seq))
 
     async def _record(self, *events: Event, request: RequestKey | None = None) -> None:
         """Append the events and the automatic events after them in one commit."""

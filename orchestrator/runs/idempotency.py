@@ -65,13 +65,7 @@ class IdempotencyStore:
 
     async def _replay(self, request: RequestKey, record: IdempotencyRecord) -> AcceptedRequest:
         if record.digest != request.digest:
-            raise ServiceError(
-                "idempotency-key-reused",
-                f"an earlier request with this {HEADER} had another body",
-                field=HEADER,
-                remedy="send the same body again, or use a new key for a new request",
-                extra={"trajectory_id": record.trajectory_id},
-            )
+            raise key_reused(trajectory_id=record.trajectory_id)
         run = await self._runs.attach(record.trajectory_id, owner=request.owner)
         if run is None and self._after_outage == "resume":
             run = await self._runs.resume(
@@ -80,3 +74,14 @@ class IdempotencyStore:
         if run is not None:
             run.detached = True
         return AcceptedRequest(record.trajectory_id, record.seq, run, replayed=True)
+
+
+def key_reused(**extra: str) -> ServiceError:
+    """The refusal of a request whose key an earlier one had with another body."""
+    return ServiceError(
+        "idempotency-key-reused",
+        f"an earlier request with this {HEADER} had another body",
+        field=HEADER,
+        remedy="send the same body again, or use a new key for a new request",
+        extra=extra,
+    )

@@ -99,7 +99,7 @@ class ToolSources:
         for row in await self._store.list_tool_sources():
             sealed = row.document.pop(SEALED, None)
             try:
-                source = parse_source(row.document)
+                source = parse_source(row.document, stored=True)
             except ValidationError:
                 _log.error("tool_source.unreadable", source=row.name)
                 continue
@@ -151,7 +151,8 @@ class ToolSources:
             provider = await self._load(entry, max_tools=None if source.shared else self._max_tools)
             try:
                 # With references and not with what they stand for.
-                record = self._vault.record(with_secrets_of(provider.source, source), key.owner)
+                stored = with_secrets_of(provider.source, source)
+                record = await asyncio.to_thread(self._vault.record, stored, key.owner)
                 await self._store.put_tool_source(*key, record, audit=audit)
             except StoreError:
                 await self._registry.remove_source(key.name, owner=key.owner)
@@ -188,11 +189,7 @@ class ToolSources:
         """Raises `ToolSourceError` for a name that the owner sees already, or a source too many."""
         taken = {*self._entries, *self._adding}
         if not {key, SourceKey(SHARED, key.name), SourceKey(owner, key.name)}.isdisjoint(taken):
-            raise SourceExistsError(
-                f"a source {key.name!r} is registered",
-                field="name",
-                remedy="remove it first, or choose another name",
-            )
+            raise SourceExistsError(key.name)
         if key.owner != SHARED and sum(other.owner == owner for other in taken) >= self._max_sources:
             raise SourceLimitError(
                 f"the owner {owner!r} has {self._max_sources} sources already, which is the limit",

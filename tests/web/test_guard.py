@@ -125,7 +125,7 @@ async def test_a_refusal_is_logged_with_no_more_than_an_id(tmp_path: Path) -> No
             for shown in (revoked.text, "a-password-gone-astray", made.text + "0"):
                 assert (await client.get("/v1/whose", headers=bearer(shown))).status_code == 401
     refusals = [line for line in logs if line["event"] == "request.unauthorized"]
-    assert [line["shown_id"] for line in refusals] == [revoked.entry.id, None, None]
+    assert [line["presented_id"] for line in refusals] == [revoked.entry.id, None, None]
     assert "password" not in str(logs)
     assert made.entry.id not in str(logs)
 
@@ -188,7 +188,7 @@ async def test_refusals_are_counted_by_reason_and_valid_keys_are_not_slowed(
         metrics = (await client.get("/metrics", headers=bearer(good.text))).text
     refusals = [line for line in logs if line["event"] == "request.unauthorized"]
     assert [line["reason"] for line in refusals] == ["missing", "unknown", "expired", "unknown"]
-    assert refusals[2]["shown_id"] == over.entry.id
+    assert refusals[2]["presented_id"] == over.entry.id
     assert len(slept) == 4
     assert 'alpha_umi_http_unauthorized_total{reason="unknown"} 2.0' in metrics
 
