@@ -20,7 +20,7 @@ from urllib.parse import quote
 SHORTEST: Final = 6
 # JSON takes the first step, a doubly encoded value in it the next ones, and line breaks the last.
 _STEPS: Final = 4
-_STRING: Final = re.compile(r'"(?:[^"\\]+|\\.)*"')
+_STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"')
 # The first eight groups are hexadecimal numbers. Line breaks stand within long lines of base64 and mail.
 _ESCAPE: Final = re.compile(
     r"(?-i:\\U)([0-9a-f]{8})|\\u\{([0-9a-f]{1,6})\}|\\u([0-9a-f]{4})|\\x([0-9a-f]{2})|%u([0-9a-f]{4})|%([0-9a-f]{2})"

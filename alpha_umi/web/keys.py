@@ -16,6 +16,7 @@ import os
 import string
 import time
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -62,6 +63,8 @@ class Principal:
 OPERATOR: Final = Grant(DEFAULT_OWNER, ALL_SCOPES)
 # Of a service without keys, and of the routes that need none.
 NOBODY: Final = Principal(ANONYMOUS, DEFAULT_OWNER, ALL_SCOPES)
+# The owner of the key of the request that is being handled; empty outside of requests.
+CURRENT_OWNER: Final = ContextVar("current_owner", default="")
 
 
 class OpenBindRefused(RuntimeError):

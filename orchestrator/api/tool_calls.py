@@ -26,6 +26,7 @@ from orchestrator.api.bodies import BoundedBodyRoute
 from orchestrator.api.responses import REPLAYED, IdempotencyKey, request_key
 from orchestrator.api.tools import public_record
 from orchestrator.assembly import Orchestrator
+from orchestrator.runs.idempotency import key_reused
 from orchestrator.store import SHARED, AuditEntry, RequestKey
 from orchestrator.tools.errors import ALL_ARGUMENTS, ArgumentError, ToolGone, UnknownToolError
 from orchestrator.tools.example import example_arguments
@@ -48,11 +49,11 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     @router.get("/v1/tools/{name}", summary="One tool, with an example call and its request")
     async def show(name: str, user: User) -> ToolDetails:
         # Writing an example of a large schema must not block other requests.
-        return await asyncio.to_thread(_details, registry, name, _tool(registry.of(user.owner), name))
+        return await asyncio.to_thread(_details, registry, name, _tool(await registry.view(user.owner), name))
 
     @router.post("/v1/tools/{name}/calls", response_model=ToolCallResult, summary="Call a tool by hand")
     async def call(name: str, body: CallTool, user: User, request: Request, key: IdempotencyKey) -> Response:
-        tool = _tool(registry.of(user.owner), name)
+        tool = _tool(await registry.view(user.owner), name)
         tool_key = key or uuid.uuid4().hex
         arguments = await asyncio.to_thread(_written_arguments, await request.body())
         preview = await asyncio.to_thread(_preview, registry, name, tool, arguments, tool_key)
@@ -117,12 +118,7 @@ class _KeyedCalls:
         if replayed := name in calls:
             digest, task = calls[name]
             if digest != identity.digest:
-                raise ServiceError(
-                    "idempotency-key-reused",
-                    "an earlier request with this Idempotency-Key had another body",
-                    field="Idempotency-Key",
-                    remedy="send the same body again, or use a new key for a new request",
-                )
+                raise key_reused()
         else:
             task = asyncio.create_task(call())
             calls[name] = identity.digest, task

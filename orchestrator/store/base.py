@@ -282,7 +282,7 @@ class EventStore(ABC):
         return Page(rows[:limit], is_cut or len(rows) > limit)
 
     async def unfinished(self) -> Ids:
-        """Ids of unfinished trajectories, oldest first: a restarted orchestrator continues them."""
+        """Ids of unfinished trajectories, an owner's oldest first, owners in turn, for a restarted orchestrator."""
         return (await self._read(UNFINISHED, lambda row: str(row["id"]))).items
 
     async def find_idempotency_record(self, request: RequestKey) -> IdempotencyRecord | None:
@@ -294,7 +294,8 @@ class EventStore(ABC):
         self, owner: str, name: str, document: Mapping[str, Any], *, audit: AuditEntry | None = None
     ) -> None:
         """Store an owner's registration and the act; it replaces one of the same name. Raises `NotStorable`."""
-        text = encode_json(dict(document), name=f"tool source {name}")
+        # It can have 16 MB.
+        text = await asyncio.to_thread(encode_json, dict(document), name=f"tool source {name}")
         name = storable_text(name, name="the name of the tool source")
         await self._source_writes.submit(SourceWrite(owner, name, text, audit))
 

@@ -72,6 +72,11 @@ class SourceUnreachableError(ToolSourceError):
 class SourceExistsError(ToolSourceError):
     """The source has the name of one that is registered."""
 
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"a source {name!r} is registered", field="name", remedy="remove it first, or choose another name"
+        )
+
 
 class SourceLimitError(ToolSourceError):
     """The owner has as many sources, or tools, as allowed."""
@@ -90,6 +95,9 @@ class UnknownSourceError(ToolSourceError):
 
 class ToolGone(ToolsError):
     """A tool that was chosen is not registered any more, or as another one; nothing was sent. The text has no name."""
+
+    def __init__(self, reason: str = "is gone: its source no longer offers it") -> None:
+        super().__init__(reason)
 
 
 class UnknownToolError(ToolsError):

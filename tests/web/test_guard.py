@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -47,6 +48,39 @@ def application(keys: Keyring, ready: Readiness = ready) -> FastAPI:
         await websocket.close()
 
     return create_application(title="test", routers=[router], readiness=ready, registry=CollectorRegistry(), keys=keys)
+
+
+async def test_one_owner_has_half_of_the_connections(tmp_path: Path) -> None:
+    ann, bob = create_key(tmp_path / "keys"), create_key(tmp_path / "keys")
+    router, released = APIRouter(), asyncio.Event()
+
+    @router.get("/v1/wait")
+    async def wait() -> None:
+        await released.wait()
+
+    @router.get("/v1/now")
+    async def now() -> None:
+        return None
+
+    app = create_application(
+        title="test",
+        routers=[router],
+        readiness=ready,
+        registry=CollectorRegistry(),
+        keys=Keyring((), tmp_path / "keys"),
+        max_connections=6,
+    )
+    async with client_of(app) as client:
+        waiting = [asyncio.create_task(client.get("/v1/wait", headers=bearer(ann.text))) for _ in range(3)]
+        await asyncio.sleep(0)
+        while (refused := await client.get("/v1/now", headers=bearer(ann.text))).status_code != 429:
+            await asyncio.sleep(0.01)
+        assert (refused.json()["reason"], "Retry-After" in refused.headers) == ("connections", True)
+        assert (await client.get("/v1/now", headers=bearer(bob.text))).status_code == 200
+        assert (await client.get("/readyz", headers=bearer(ann.text))).status_code == 200
+        released.set()
+        assert {each.status_code for each in await asyncio.gather(*waiting)} == {200}
+        assert (await client.get("/v1/now", headers=bearer(ann.text))).status_code == 200
 
 
 def client_of(app: FastAPI) -> httpx.AsyncClient:
