@@ -73,9 +73,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             started = time.monotonic()
             with _unknown_is_not_found(name):
                 timeout_s = orchestrator.settings.tool_timeout_s
-                result = await registry.call(
-                    tool, arguments, idempotency_key=tool_key, timeout_s=timeout_s, owner=user.owner
-                )
+                result = await registry.call(tool, arguments, idempotency_key=tool_key, timeout_s=timeout_s)
             duration_ms = round((time.monotonic() - started) * 1_000)
             shown = await asyncio.to_thread(shorten_structure, result.content, MAX_OBSERVATION_BYTES)
             _log.info("tool.called_by_hand", tool=name, status=result.status, ms=duration_ms)

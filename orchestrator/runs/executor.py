@@ -38,6 +38,7 @@ from alpha_umi.trajectory import (
     effect_key,
     role_of,
 )
+from alpha_umi.web.keys import CURRENT_OWNER
 from orchestrator.failpoints import Failpoints
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.roles.calls import RoleCalls
@@ -125,7 +126,9 @@ class EffectExecutor:
         started = time.monotonic()
         try:
             if isinstance(effect, RunTool):
-                return await self._run_tool(row, state, tools, effect)
+                # The trajectory may have been resumed by the server itself.
+                CURRENT_OWNER.set(row.owner)
+                return await self._run_tool(row.id, state, tools, effect)
             event = await self._call_role(row, state, tools, effect, on_delta, on_wait)
             self._count_decision(event)
             return event
@@ -188,13 +191,13 @@ class EffectExecutor:
         if isinstance(event, PlannerDecided | StepTaken):
             self.metrics.decisions.labels(next=event.next, readable="no" if event.unreadable else "yes").inc()
 
-    async def _run_tool(self, row: TrajectoryRow, state: State, tools: ToolSet | None, effect: RunTool) -> Event:
+    async def _run_tool(self, trajectory_id: str, state: State, tools: ToolSet | None, effect: RunTool) -> Event:
         """Call the tool with the numbers as the caller's turn writes them; the event log holds plain numbers."""
         started = time.monotonic()
         self.failpoints.reach("tool.before_send")
         try:
             if is_built_in(state, effect.name):
-                result = await self._read_more(row.id, state, effect)
+                result = await self._read_more(trajectory_id, state, effect)
             else:
                 tool = self.registered_tools(state, tools).get(effect.name)
                 if tool is None:
@@ -202,9 +205,8 @@ class EffectExecutor:
                 result = await self.registry.call(
                     tool,
                     with_written_numbers(effect.arguments, state.history[-1].content),
-                    idempotency_key=idempotency_key(row.id, effect),
+                    idempotency_key=idempotency_key(trajectory_id, effect),
                     timeout_s=self.tool_timeout_s,
-                    owner=row.owner,
                 )
         except ToolGone as error:
             self.metrics.tool_calls.labels(outcome="error").inc()

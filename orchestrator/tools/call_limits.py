@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
+from alpha_umi.web.keys import CURRENT_OWNER
 from orchestrator.admission.gate import Gate
 from orchestrator.tools.errors import ConnectionFailed
 
@@ -21,9 +21,6 @@ MAX_CALLS: Final = 512
 # Of them, and of the look-ups of names, what one owner may take.
 OWNERS_SHARE: Final = 0.75
 MAX_WAIT_S: Final = 60.0
-
-# For whom this task calls tools: many call shared ones.
-calling_owner: ContextVar[str] = ContextVar("calling_owner", default="")
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,10 @@ class Caller:
 
 
 class CallLimits:
-    """The places of all calls. Those who wait for one get it in turn by owner and source."""
+    """The places of all calls, which are made for `CURRENT_OWNER`.
+
+    Those who wait for a place get it in turn by owner and source.
+    """
 
     def __init__(
         self, *, per_tool: int = 64, per_source: int = 128, per_host: int = 256, max_wait_s: float = MAX_WAIT_S
@@ -50,7 +50,7 @@ class CallLimits:
     @asynccontextmanager
     async def place(self, host: str, caller: Caller | None) -> AsyncIterator[None]:
         """Hold a place in the block. Raises `ConnectionFailed` if none was free in time."""
-        owner = calling_owner.get()
+        owner = CURRENT_OWNER.get()
         turn = owner if caller is None else f"{owner} {hash(caller.source)}"
         bounds: list[tuple[Hashable, int]] = [(("host", host), self._per_host), ("all", MAX_CALLS)]
         if caller is not None:

@@ -19,7 +19,8 @@ from typing import Any, Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from orchestrator.tools.call_limits import OWNERS_SHARE, calling_owner
+from alpha_umi.web.keys import CURRENT_OWNER
+from orchestrator.tools.call_limits import OWNERS_SHARE
 
 LOOKUP_TIMEOUT_S: Final = 5.0
 # So long a name has the addresses that were looked up, or fails at once.
@@ -97,7 +98,7 @@ class ThreadedLookups(AbstractResolver):
         return outcome
 
     async def _lookup(self, name: _Name) -> asyncio.Future[_AddressInfos]:
-        own = self._free_of[calling_owner.get()]
+        own = self._free_of[CURRENT_OWNER.get()]
         async with AsyncExitStack() as places:
             if name not in self._running:
                 await places.enter_async_context(own)

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from orchestrator.store import SHARED
-from orchestrator.tools.call_limits import calling_owner
 from orchestrator.tools.egress import Egress
 from orchestrator.tools.errors import (
     SourceExistsError,
@@ -151,18 +150,14 @@ class ToolRegistry:
         return self._provider(tool).preview(tool.name, arguments, idempotency_key=idempotency_key)
 
     async def call(
-        self, tool: Tool, arguments: Mapping[str, Any], *, idempotency_key: str, timeout_s: float, owner: str = ""
+        self, tool: Tool, arguments: Mapping[str, Any], *, idempotency_key: str, timeout_s: float
     ) -> ToolResult:
-        """Call a tool for an owner within `timeout_s` seconds. A failed call is a result for the planner.
+        """Call a tool within `timeout_s` seconds. A failed call is a result for the planner.
 
         Raises `ToolGone` if the tool is not registered as it was when it was chosen; then nothing was sent.
         """
         provider = self._provider(tool)
-        before = calling_owner.set(owner)
-        try:
-            return await provider.call(tool.name, arguments, idempotency_key=idempotency_key, timeout_s=timeout_s)
-        finally:
-            calling_owner.reset(before)
+        return await provider.call(tool.name, arguments, idempotency_key=idempotency_key, timeout_s=timeout_s)
 
     def _provider(self, tool: Tool) -> ToolProvider:
         registered = self.find(tool)

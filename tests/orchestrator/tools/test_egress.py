@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from alpha_umi.web.keys import CURRENT_OWNER
 from orchestrator.tools import call_limits
 from orchestrator.tools.call_limits import Caller, CallLimits
 from orchestrator.tools.egress import MAX_BODY_BYTES, Egress, OutboundRequest
@@ -345,14 +346,14 @@ async def test_no_owner_takes_all_places(raw_server: Any, monkeypatch: pytest.Mo
 
     base = await raw_server(handler)
     async with Egress(allow_loopback=True, limits=CallLimits(per_tool=2)) as egress:
-        call_limits.calling_owner.set("ann")
+        CURRENT_OWNER.set("ann")
         stuck = [
             asyncio.create_task(egress.send(get(base), timeout_s=30, caller=Caller(f"source {number}", "hangs")))
             for number in range(20)
         ]
         while calls < 6:
             await asyncio.sleep(0.01)
-        call_limits.calling_owner.set("bob")
+        CURRENT_OWNER.set("bob")
         assert (await egress.send(get(base), timeout_s=30, caller=Caller("shared", "answers"))).body == b"{}"
         assert calls == 7
         for call in stuck:

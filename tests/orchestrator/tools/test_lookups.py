@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from alpha_umi.web.keys import CURRENT_OWNER
 from orchestrator.tools import lookups
-from orchestrator.tools.call_limits import calling_owner
 from orchestrator.tools.egress import Egress, OutboundRequest
 from orchestrator.tools.errors import ConnectionFailed
 from orchestrator.tools.lookups import LookupTimedOut, ThreadedLookups
@@ -95,13 +95,13 @@ async def test_slow_names_delay_neither_others_nor_the_loop_s_own_threads(server
 
 async def test_no_owner_takes_all_look_ups(server: NameServer) -> None:
     names = resolver(server, timeout_s=0.5, max_lookups=4)
-    calling_owner.set("ann")
+    CURRENT_OWNER.set("ann")
     slow = [asyncio.create_task(names.resolve(f"slow{number}.example")) for number in range(4)]
     while len(server.lookups) < 3:
         await asyncio.sleep(0.01)
     with pytest.raises(LookupTimedOut):
         await names.resolve("a.example")
-    calling_owner.set("bob")
+    CURRENT_OWNER.set("bob")
     assert await names.resolve("a.example")
     assert sorted(map(type, await asyncio.gather(*slow, return_exceptions=True)), key=str) == [LookupTimedOut] * 4
 
