@@ -38,6 +38,7 @@ from alpha_umi.trajectory import (
     effect_key,
     role_of,
 )
+from alpha_umi.web.keys import CURRENT_OWNER
 from orchestrator.failpoints import Failpoints
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.roles.calls import RoleCalls
@@ -125,6 +126,8 @@ class EffectExecutor:
         started = time.monotonic()
         try:
             if isinstance(effect, RunTool):
+                # The trajectory may have been resumed by the server itself.
+                CURRENT_OWNER.set(row.owner)
                 return await self._run_tool(row.id, state, tools, effect)
             event = await self._call_role(row, state, tools, effect, on_delta, on_wait)
             self._count_decision(event)

@@ -383,6 +383,10 @@ class EventStore(ABC):
         await self._transact(partial(forget_pruned, before=before))
 
     @abstractmethod
+    async def erase_replaced(self) -> None:
+        """Remove what was deleted or replaced from the files, such as a credential in clear."""
+
+    @abstractmethod
     async def _give_back_space(self) -> None:
         """Shrink the database to what it holds, as far as that is cheap."""
 

@@ -126,6 +126,10 @@ class SqliteEventStore(EventStore):
         mode: str = self._pragma(f"journal_mode={self._journal}")
         return mode
 
+    async def erase_replaced(self) -> None:
+        """Without write-ahead logging that is done already (`secure_delete`); else pages wait in the log."""
+        await asyncio.get_running_loop().run_in_executor(self._write_thread, self._pragma, "wal_checkpoint(TRUNCATE)")
+
     async def _give_back_space(self) -> None:
         """A database of an earlier version does not shrink; it uses the pages again."""
         await asyncio.get_running_loop().run_in_executor(

@@ -1,7 +1,7 @@
-"""How many calls of tools are under way at a time: of one tool, one source, one host, and in all.
+"""How many calls of tools are under way at a time: of one tool, one source, one owner, one host, and in all.
 
-A tool that never answers fills its own places; calls of others go on. A call waits for its places before its own time
-begins.
+A tool that never answers fills its own places; calls of others go on, and those of other owners whatever an owner
+calls. A call waits for its places before its own time begins.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from alpha_umi.web.keys import CURRENT_OWNER
 from orchestrator.admission.gate import Gate
 from orchestrator.tools.errors import ConnectionFailed
 
 # Sockets of this process that tools may take.
 MAX_CALLS: Final = 512
+# Of them, and of the look-ups of names, what one owner may take.
+OWNERS_SHARE: Final = 0.75
 MAX_WAIT_S: Final = 60.0
 
 
@@ -29,7 +32,10 @@ class Caller:
 
 
 class CallLimits:
-    """The places of all calls. Those who wait for a host, or for any place, get one by source in turn."""
+    """The places of all calls, which are made for `CURRENT_OWNER`.
+
+    Those who wait for a place get it in turn by owner and source.
+    """
 
     def __init__(
         self, *, per_tool: int = 64, per_source: int = 128, per_host: int = 256, max_wait_s: float = MAX_WAIT_S
@@ -44,15 +50,17 @@ class CallLimits:
     @asynccontextmanager
     async def place(self, host: str, caller: Caller | None) -> AsyncIterator[None]:
         """Hold a place in the block. Raises `ConnectionFailed` if none was free in time."""
-        source = "" if caller is None else str(hash(caller.source))
+        owner = CURRENT_OWNER.get()
+        turn = owner if caller is None else f"{owner} {hash(caller.source)}"
         bounds: list[tuple[Hashable, int]] = [(("host", host), self._per_host), ("all", MAX_CALLS)]
         if caller is not None:
-            bounds = [(caller, self._per_tool), (("source", caller.source), self._per_source), *bounds]
+            own = (("owner", owner), int(MAX_CALLS * OWNERS_SHARE))
+            bounds = [(caller, self._per_tool), (("source", caller.source), self._per_source), own, *bounds]
         async with AsyncExitStack() as places:
             try:
                 async with asyncio.timeout(self._max_wait_s):
                     for key, capacity in bounds:
-                        await places.enter_async_context(self._slot(key, capacity, source))
+                        await places.enter_async_context(self._slot(key, capacity, turn))
             except TimeoutError:
                 raise ConnectionFailed(
                     f"it has as many calls under way as allowed, and none of them ended within {self._max_wait_s:g} s"
@@ -60,10 +68,10 @@ class CallLimits:
             yield
 
     @asynccontextmanager
-    async def _slot(self, key: Hashable, capacity: int, source: str) -> AsyncIterator[None]:
+    async def _slot(self, key: Hashable, capacity: int, turn: str) -> AsyncIterator[None]:
         gate = self._gates.setdefault(key, Gate(capacity))
         try:
-            async with gate.slot(source, background=False):
+            async with gate.slot(turn, background=False):
                 yield
         finally:
             if not gate.in_use and not gate.waiting:

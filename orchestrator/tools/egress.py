@@ -148,6 +148,8 @@ class Egress:
             limit=0,
             ssl=self._tls,
             force_close=True,
+            # Else a request would wait for the look-up of another owner, who may have no place left for it.
+            use_dns_cache=False,
             resolver=_GuardedResolver(self._resolver or ThreadedLookups(), self._may_connect),
             socket_factory=self._open_socket,
         )

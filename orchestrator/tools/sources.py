@@ -96,6 +96,7 @@ class ToolSources:
 
     async def start(self) -> None:
         """Start loading all sources in the background."""
+        renewed = False
         for row in await self._store.list_tool_sources():
             sealed = row.document.pop(SEALED, None)
             try:
@@ -104,8 +105,10 @@ class ToolSources:
                 _log.error("tool_source.unreadable", source=row.name)
                 continue
             entry = SourceEntry(source, row.owner, "api", sealed)
-            await self._renew(entry)
+            renewed |= await self._renew(entry)
             self._entries.setdefault(entry.key, entry)
+        if renewed:
+            await self._store.erase_replaced()
         self._wait_until = asyncio.get_running_loop().time() + START_TIMEOUT_S
         self._task = asyncio.create_task(self._register_all(), name="tool sources")
 
@@ -212,13 +215,15 @@ class ToolSources:
             _log.warning("tool_source.left_out", source=name, **asdict(each))
         return provider
 
-    async def _renew(self, entry: SourceEntry) -> None:
-        """Encrypt the credentials of a stored source with the newest key."""
+    async def _renew(self, entry: SourceEntry) -> bool:
+        """Encrypt the credentials of a stored source with the newest key; whether that was needed."""
         if self._vault.is_clear(entry.source):
             _log.warning("tool_source.credentials_in_clear", source=entry.source.name, remedy="set a secrets key")
-        if (record := self._vault.renewed(entry.source, entry.owner, entry.sealed)) is not None:
+        record = self._vault.renewed(entry.source, entry.owner, entry.sealed)
+        if record is not None:
             await self._store.put_tool_source(*entry.key, record)
             _log.info("tool_source.credentials_encrypted", source=entry.source.name)
+        return record is not None
 
     def _pending(self) -> list[SourceEntry]:
         return [entry for entry in self._entries.values() if entry.provider is None]

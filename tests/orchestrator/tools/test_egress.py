@@ -13,6 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
+from alpha_umi.web.keys import CURRENT_OWNER
+from orchestrator.tools import call_limits
 from orchestrator.tools.call_limits import Caller, CallLimits
 from orchestrator.tools.egress import MAX_BODY_BYTES, Egress, OutboundRequest
 from orchestrator.tools.errors import ConnectionFailed, DeadlineExceeded, EgressError, ExchangeFailed, RequestRefused
@@ -325,6 +327,35 @@ async def test_a_tool_that_never_answers_delays_no_other(raw_server: Any, same: 
         other = Caller("one" if same == "source" else "other", "answers")
         assert (await egress.send(get(base), timeout_s=30, caller=other)).body == b"{}"
         assert calls == 5
+        for call in stuck:
+            call.cancel()
+        await asyncio.gather(*stuck, return_exceptions=True)
+
+
+async def test_no_owner_takes_all_places(raw_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call_limits, "MAX_CALLS", 8)
+    calls = 0
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 6:
+            writer.write(HEAD + b"content-length: 2\r\n\r\n{}")
+        else:
+            await reader.read()
+
+    base = await raw_server(handler)
+    async with Egress(allow_loopback=True, limits=CallLimits(per_tool=2)) as egress:
+        CURRENT_OWNER.set("ann")
+        stuck = [
+            asyncio.create_task(egress.send(get(base), timeout_s=30, caller=Caller(f"source {number}", "hangs")))
+            for number in range(20)
+        ]
+        while calls < 6:
+            await asyncio.sleep(0.01)
+        CURRENT_OWNER.set("bob")
+        assert (await egress.send(get(base), timeout_s=30, caller=Caller("shared", "answers"))).body == b"{}"
+        assert calls == 7
         for call in stuck:
             call.cancel()
         await asyncio.gather(*stuck, return_exceptions=True)

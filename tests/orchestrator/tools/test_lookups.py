@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from alpha_umi.web.keys import CURRENT_OWNER
 from orchestrator.tools import lookups
 from orchestrator.tools.egress import Egress, OutboundRequest
 from orchestrator.tools.errors import ConnectionFailed
@@ -59,7 +60,7 @@ async def test_a_failure_counts_for_a_while(server: NameServer, monkeypatch: pyt
         with pytest.raises(OSError, match="not known"):
             await names.resolve("no.example")
     assert server.lookups == {"no.example": 1}
-    monkeypatch.setattr(lookups, "FAILURE_TTL_S", 0.0)
+    monkeypatch.setattr(lookups, "TTL_S", 0.0)
     names = resolver(server)
     for _ in range(3):
         with pytest.raises(OSError, match="not known"):
@@ -90,6 +91,19 @@ async def test_slow_names_delay_neither_others_nor_the_loop_s_own_threads(server
     await asyncio.get_running_loop().getaddrinfo("localhost", 80)
     server.answers.set()
     await asyncio.gather(*slow)
+
+
+async def test_no_owner_takes_all_look_ups(server: NameServer) -> None:
+    names = resolver(server, timeout_s=0.5, max_lookups=4)
+    CURRENT_OWNER.set("ann")
+    slow = [asyncio.create_task(names.resolve(f"slow{number}.example")) for number in range(4)]
+    while len(server.lookups) < 3:
+        await asyncio.sleep(0.01)
+    with pytest.raises(LookupTimedOut):
+        await names.resolve("a.example")
+    CURRENT_OWNER.set("bob")
+    assert await names.resolve("a.example")
+    assert sorted(map(type, await asyncio.gather(*slow, return_exceptions=True)), key=str) == [LookupTimedOut] * 4
 
 
 async def test_the_number_of_threads_is_bounded(server: NameServer) -> None:
