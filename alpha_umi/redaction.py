@@ -20,7 +20,7 @@ from urllib.parse import quote
 SHORTEST: Final = 6
 # JSON takes the first step, a doubly encoded value in it the next ones, and line breaks the last.
 _STEPS: Final = 4
-_STRING: Final = re.compile(r'"(?:[^"\\]+|\\.)*"')
+_STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"')
 # The first eight groups are hexadecimal numbers. Line breaks stand within long lines of base64 and mail.
 _ESCAPE: Final = re.compile(
     r"(?-i:\\U)([0-9a-f]{8})|\\u\{([0-9a-f]{1,6})\}|\\u([0-9a-f]{4})|\\x([0-9a-f]{2})|%u([0-9a-f]{4})|%([0-9a-f]{2})"
@@ -131,6 +131,8 @@ def _forms(secret: str) -> Iterator[str]:
     """The secret itself and its encodings that no step decodes."""
     yield secret
     yield secret.replace(" ", "+")
+    # UTF-16 that is read as another encoding.
+    yield "\0".join(secret)
     # Base64 is also written without its padding.
     if len(bare := secret.rstrip("=")) >= SHORTEST:
         yield bare
@@ -139,6 +141,7 @@ def _forms(secret: str) -> Iterator[str]:
     once = {
         raw, raw.hex().encode(), raw.hex().upper().encode(), quote(secret, safe="").encode(),
         json.dumps(secret)[1:-1].encode(), base64.b64encode(raw), base64.urlsafe_b64encode(raw).rstrip(b"="),
+        secret.encode("utf-16-le"), secret.encode("utf-16-be"),
     }  # fmt: skip
     encoded = [base64.b32encode(each).decode().rstrip("=") for each in once]
     encoded += [core for each in once for core in _base64_cores(each)]

@@ -47,7 +47,7 @@ from orchestrator.tools.errors import ToolSourceError
 from orchestrator.tools.model import Tool
 from orchestrator.tools.numbers import read_json
 from orchestrator.tools.openapi.operation import Operation
-from orchestrator.tools.openapi.provider import OpenApiProvider, OpenApiSource, load_openapi
+from orchestrator.tools.openapi.provider import OpenApiProvider, OpenApiSource, load_openapi, packed_document
 from orchestrator.tools.tool_sets import role_tool
 
 TITLE: Final = "Tools from OpenAPI documents"
@@ -113,7 +113,7 @@ async def _measure(text: str, document: Document, measured: Measured) -> None:
     recorder = _Recorder()
     base_url = None if re.match(r"https?://[\w.-]+", document.server()) else BASE_URL
     credentials = dict.fromkeys(document.schemes(), SecretStr(CREDENTIAL))
-    source = OpenApiSource(name="benchmark", document=text, base_url=base_url, credentials=credentials)
+    source = OpenApiSource(name="benchmark", document=packed_document(text), base_url=base_url, credentials=credentials)
     gc.collect()
     before_mb, started = _memory_mb("VmRSS"), time.process_time()
     provider = await load_openapi(source, cast(Egress, recorder))

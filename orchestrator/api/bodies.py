@@ -12,6 +12,8 @@ from fastapi import HTTPException, Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
+from orchestrator.tools.openapi.provider import packed_document
+from orchestrator.tools.packed import PackedText, Packer
 from orchestrator.workers import LimitExceeded, run_limited
 
 # Of a body that registers no source.
@@ -21,8 +23,9 @@ MAX_VALUES: Final = 50_000
 MAX_FIELDS: Final = 20_000
 # Smaller ones take a millisecond.
 _LARGE_BYTES: Final = 64 * 1024
-# A text without its end matches, too, so that no text is read twice.
-_TEXT: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+# A text without its end matches, too, so that no text is read twice. No step is kept to go back to (`*+`): of a text of
+# escapes they would take a hundred times its size.
+_TEXT: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 
 class _BoundedRequest(Request):
@@ -45,20 +48,23 @@ class _BoundedRequest(Request):
 
 
 class _SourceRequest(Request):
-    _unread = b""
+    _unread: PackedText
 
     async def body(self) -> bytes:
         if not hasattr(self, "_body"):
-            self._unread = await super().body()
-            # FastAPI holds this until the request is answered, and only needs to know that it is not empty.
-            self._body = self._unread[:1]
+            packer = Packer()
+            async for chunk in self.stream():
+                packer.add(chunk)
+            self._unread = packer.end()
+            # FastAPI holds this until the request is answered, and only needs to know whether it is empty.
+            self._body = b" " * min(1, self._unread.size)
         return self._body
 
     async def json(self) -> Any:
         await self.body()
-        body, self._unread = self._unread, b""
-        if len(body) < _LARGE_BYTES:
-            return json.loads(body)
+        body = self._unread
+        if body.size < _LARGE_BYTES:
+            return json.loads(body.raw())
         try:
             (value,) = await run_limited(_source_json, body)
         except LimitExceeded as error:
@@ -81,7 +87,7 @@ class BoundedBodyRoute(APIRoute):
 
 
 class SourceBodyRoute(BoundedBodyRoute):
-    """Takes bodies with a document, which is text afterwards, for `document` to be read elsewhere."""
+    """Takes bodies with a document, which stays packed: it is read in a process of its own."""
 
     request_class = _SourceRequest
 
@@ -117,10 +123,16 @@ def _same(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-def _source_json(body: bytes) -> Generator[Any, None, None]:
-    value = json.loads(body)
-    if isinstance(value, dict) and isinstance(document := value.get("document"), dict):
-        value["document"] = json.dumps(document)
+def _source_json(body: PackedText) -> Generator[Any, None, None]:
+    try:
+        value = json.loads(body.raw())
+    except json.JSONDecodeError as error:
+        # Without the body, which need not travel back.
+        raise json.JSONDecodeError(error.msg, "", error.pos) from None
+    except UnicodeDecodeError:
+        raise ValueError("the body is not Unicode") from None
+    if isinstance(value, dict) and isinstance(document := value.get("document"), dict | str):
+        value["document"] = packed_document(document)
     if _fields(value) > MAX_FIELDS:
         raise LimitExceeded(f"it holds more than {MAX_FIELDS} fields")
     yield value

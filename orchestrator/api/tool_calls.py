@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import time
 import uuid
@@ -18,13 +19,15 @@ from fastapi.responses import JSONResponse, Response
 from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.tool_calls import CallTool, ToolCallResult, ToolDetails, ToolRequest
+from alpha_umi.web.keys import Principal
 from alpha_umi.web.scopes import User
+from orchestrator.api.audit import audit_entry
 from orchestrator.api.bodies import BoundedBodyRoute
 from orchestrator.api.responses import REPLAYED, IdempotencyKey, request_key
 from orchestrator.api.tools import public_record
 from orchestrator.assembly import Orchestrator
 from orchestrator.runs.idempotency import key_reused
-from orchestrator.store import RequestKey
+from orchestrator.store import SHARED, AuditEntry, RequestKey
 from orchestrator.tools.errors import ALL_ARGUMENTS, ArgumentError, ToolGone, UnknownToolError
 from orchestrator.tools.example import example_arguments
 from orchestrator.tools.model import EffectClass, Tool
@@ -46,11 +49,11 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     @router.get("/v1/tools/{name}", summary="One tool, with an example call and its request")
     async def show(name: str, user: User) -> ToolDetails:
         # Writing an example of a large schema must not block other requests.
-        return await asyncio.to_thread(_details, registry, name, _tool(registry.of(user.owner), name))
+        return await asyncio.to_thread(_details, registry, name, _tool(await registry.view(user.owner), name))
 
     @router.post("/v1/tools/{name}/calls", response_model=ToolCallResult, summary="Call a tool by hand")
     async def call(name: str, body: CallTool, user: User, request: Request, key: IdempotencyKey) -> Response:
-        tool = _tool(registry.of(user.owner), name)
+        tool = _tool(await registry.view(user.owner), name)
         tool_key = key or uuid.uuid4().hex
         arguments = await asyncio.to_thread(_written_arguments, await request.body())
         preview = await asyncio.to_thread(_preview, registry, name, tool, arguments, tool_key)
@@ -63,7 +66,10 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             )
 
         async def carry_out() -> ToolCallResult:
-            orchestrator.admission.count_request(request.state.principal.owner)
+            orchestrator.admission.count_request(user.owner)
+            if tool.effect is not EffectClass.READ:
+                # Before it is sent: a process that is killed must not leave a call that nobody made.
+                await orchestrator.store.record_act(_act(user, name, tool, arguments))
             started = time.monotonic()
             with _unknown_is_not_found(name):
                 timeout_s = orchestrator.settings.tool_timeout_s
@@ -119,6 +125,13 @@ class _KeyedCalls:
             if sum(map(len, self._calls.values())) > MAX_KEYS:
                 max(self._calls.values(), key=len).popitem(last=False)
         return await asyncio.shield(task), replayed
+
+
+def _act(user: Principal, name: str, tool: Tool, arguments: dict[str, Any]) -> AuditEntry:
+    """The confirmed call. Of the arguments, which may be private, it holds a digest."""
+    digest = hashlib.sha256(json.dumps(arguments, sort_keys=True, default=str).encode()).hexdigest()
+    details = {"source": tool.source, "shared": tool.owner == SHARED, "effect": tool.effect, "arguments": digest}
+    return audit_entry(user, "tool.called", name, details)
 
 
 def _written_arguments(raw: bytes) -> dict[str, Any]:

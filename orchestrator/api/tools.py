@@ -49,7 +49,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 
     @router.get("/v1/tools", response_model=ToolList, summary="Tools on offer")
     async def list_tools(user: User) -> Response:
-        return json_response(await asyncio.to_thread(_tool_list, registry.of(user.owner)))
+        return json_response(await asyncio.to_thread(_tool_list, await registry.view(user.owner)))
 
     @router.get("/v1/tool-sources", response_model=ToolSourceList, summary="Sources of tools")
     async def list_sources(user: User) -> Response:
@@ -89,8 +89,10 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 @lru_cache(maxsize=2)
 def _tool_list(view: ToolView) -> bytes:
     """The wire form of a `ToolList`. It is made tool by tool, so that other threads get their turn."""
-    tools = [json.dumps(public_record(tool), separators=(",", ":")) for tool in view.list_tools()]
-    return f'{{"object":"list","data":[{",".join(tools)}]}}'.encode()
+    text = bytearray(b'{"object":"list","data":[')
+    for name, tool in view.offered.items():
+        text += json.dumps(public_record(tool) | {"name": name}, separators=(",", ":")).encode() + b","
+    return bytes(text.removesuffix(b",") + b"]}")
 
 
 def _source_list(entries: Sequence[SourceEntry]) -> str:

@@ -61,7 +61,8 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 
         async def begin() -> AcceptedRequest:
             await orchestrator.sources.tried()
-            selection = await select_tools(orchestrator.registry.of(user.owner), body.tools, retrieve=body.retrieve)
+            view = await orchestrator.registry.view(user.owner)
+            selection = await select_tools(view, body.tools, retrieve=body.retrieve)
             tools = await orchestrator.tool_sets.save(selection.registered)
             limits = orchestrator.settings.limits(body)
             created = TrajectoryCreated(

@@ -20,7 +20,7 @@ ToolsError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -43,6 +43,12 @@ class ToolSourceError(ToolsError):
         self.field = field
         self.remedy = remedy
         self.left_out: Sequence[LeftOut] = ()
+
+    def map_texts(self, change: Callable[[str], str]) -> None:
+        """Replace each text by what `change` makes of it."""
+        self.message, self.field, self.remedy = change(self.message), change(self.field), change(self.remedy)
+        self.args = (f"{self.field}: {self.message}; {self.remedy}",)
+        self.left_out = [each.map_texts(change) for each in self.left_out]
 
     def __reduce__(self) -> tuple[Any, ...]:
         # It travels between processes, and its text is not made of its arguments alone.

@@ -18,15 +18,18 @@ KINDS: Final[dict[str, SourceKind[Any]]] = {
 }
 
 
-def parse_source(value: Any) -> ToolSource:
-    """The settings of a source of any kind; without `kind` it is `openapi`. Raises pydantic's `ValidationError`."""
+def parse_source(value: Any, *, stored: bool = False) -> ToolSource:
+    """The settings of a source of any kind; without `kind` it is `openapi`. `stored`: the value is a `record`.
+
+    Raises pydantic's `ValidationError`.
+    """
     kind = value.get("kind", DEFAULT_KIND) if isinstance(value, dict) else DEFAULT_KIND
     if kind not in list(KINDS):
         expected = " or ".join(repr(name) for name in KINDS)
         raise ValidationError.from_exception_data(
             "ToolSource", [{"type": "literal_error", "loc": ("kind",), "input": kind, "ctx": {"expected": expected}}]
         )
-    source: ToolSource = KINDS[kind].model.model_validate(value)
+    source: ToolSource = KINDS[kind].model.model_validate(value, context={"stored": stored})
     return source
 
 

@@ -6,6 +6,7 @@ source's `record` is what to store) and the decision which calls may be repeated
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -77,6 +78,7 @@ class ToolRegistry:
         self._egress = egress
         self._sources: dict[SourceKey, _Loaded] = {}
         self._views: OrderedDict[str, ToolView] = OrderedDict()
+        self._making = asyncio.Lock()
 
     async def add_source(
         self, source: ToolSource, *, owner: str = SHARED, max_tools: int | None = None
@@ -120,15 +122,18 @@ class ToolRegistry:
 
     def of(self, owner: str) -> ToolView:
         """What an owner is offered now: the same object until a source is added or removed."""
-        if not any(key.owner == owner for key in self._sources):
-            owner = SHARED
-        if owner not in self._views:
-            mine = (loaded.tools for key, loaded in self._sources.items() if key.owner in (owner, SHARED))
-            self._views[owner] = ToolView(tool for tools in mine for tool in tools.values())
-        self._views.move_to_end(owner)
-        while len(self._views) > MAX_VIEWS:
-            self._views.popitem(last=False)
-        return self._views[owner]
+        owner = self._with_own_sources(owner)
+        return self._views.get(owner) or self._remember(owner, ToolView(self._tools_of(owner)))
+
+    async def view(self, owner: str) -> ToolView:
+        """The same as `of`. The view of thousands of tools takes too long for the event loop."""
+        async with self._making:
+            owner = self._with_own_sources(owner)
+            if owner in self._views:
+                return self._remember(owner, self._views[owner])
+            sources = dict(self._sources)
+            view = await asyncio.to_thread(ToolView, self._tools_of(owner))
+            return self._remember(owner, view) if sources == self._sources else view
 
     def find(self, tool: Tool) -> Tool | None:
         """The tool of this owner, source and own name, as it is registered now; None if it is not."""
@@ -161,6 +166,21 @@ class ToolRegistry:
         if not tool.is_same(registered):
             raise ToolGone("is not the one that was chosen: its source describes it otherwise now")
         return self._sources[SourceKey(tool.owner, tool.source)].provider
+
+    def _with_own_sources(self, owner: str) -> str:
+        """The owner, or `SHARED` for one without sources, as all these have one view."""
+        return owner if any(key.owner == owner for key in self._sources) else SHARED
+
+    def _tools_of(self, owner: str) -> list[Tool]:
+        mine = (loaded.tools for key, loaded in self._sources.items() if key.owner in (owner, SHARED))
+        return [tool for tools in mine for tool in tools.values()]
+
+    def _remember(self, owner: str, view: ToolView) -> ToolView:
+        self._views[owner] = view
+        self._views.move_to_end(owner)
+        while len(self._views) > MAX_VIEWS:
+            self._views.popitem(last=False)
+        return view
 
     def _forget_views(self, owner: str) -> None:
         if owner == SHARED:

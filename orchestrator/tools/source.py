@@ -48,7 +48,7 @@ class ToolSource(BaseModel):
         return self
 
     def record(self) -> dict[str, Any]:
-        """A plain dict that `kinds.parse_source` reads back. It holds the secrets in clear: for the store alone."""
+        """A plain dict that `kinds.parse_source` reads back as `stored`. It holds the secrets in clear."""
         revealed = {
             field: {name: value.get_secret_value() for name, value in values.items()}
             for field, values in self.secrets().items()

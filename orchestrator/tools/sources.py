@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from alpha_umi import telemetry
 from alpha_umi.contract.tool_sources import Origin
 from alpha_umi.roles.turns import estimated_tokens
+from alpha_umi.web.keys import CURRENT_OWNER
 from orchestrator.store import SHARED, AuditEntry, EventStore, StoreError
 from orchestrator.tools.errors import SourceExistsError, SourceLimitError, ToolSourceError, UnknownSourceError
 from orchestrator.tools.kinds import parse_source
@@ -98,7 +99,7 @@ class ToolSources:
         for row in await self._store.list_tool_sources():
             sealed = row.document.pop(SEALED, None)
             try:
-                source = parse_source(row.document)
+                source = parse_source(row.document, stored=True)
             except ValidationError:
                 _log.error("tool_source.unreadable", source=row.name)
                 continue
@@ -150,7 +151,8 @@ class ToolSources:
             provider = await self._load(entry, max_tools=None if source.shared else self._max_tools)
             try:
                 # With references and not with what they stand for.
-                record = self._vault.record(with_secrets_of(provider.source, source), key.owner)
+                stored = with_secrets_of(provider.source, source)
+                record = await asyncio.to_thread(self._vault.record, stored, key.owner)
                 await self._store.put_tool_source(*key, record, audit=audit)
             except StoreError:
                 await self._registry.remove_source(key.name, owner=key.owner)
@@ -199,7 +201,11 @@ class ToolSources:
         source = self._vault.opened(entry.source, entry.owner, entry.sealed)
         if entry.origin == "api" and entry.owner == SHARED:
             source = self._vault.expanded(source)
-        provider = await self._registry.add_source(source, owner=entry.owner, max_tools=max_tools)
+        token = CURRENT_OWNER.set(entry.owner)
+        try:
+            provider = await self._registry.add_source(source, owner=entry.owner, max_tools=max_tools)
+        finally:
+            CURRENT_OWNER.reset(token)
         name, left_out = entry.source.name, provider.left_out
         _log.info("tool_source.registered", source=name, tools=len(provider.tools), left_out=len(left_out))
         for each in left_out:

@@ -147,7 +147,7 @@ def _json(text: str) -> Any:
 
 def _without_texts(text: str) -> str:
     # A text without its end matches, too, so that no text is read twice.
-    return re.sub(r'"[^"\\]*(?:\\.[^"\\]*)*"?', "", text, flags=re.DOTALL)
+    return re.sub(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', "", text, flags=re.DOTALL)
 
 
 def _items(node: Any) -> Any:

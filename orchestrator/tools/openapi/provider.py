@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import json
 import re
-import zlib
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, PlainValidator, SecretStr, ValidationInfo, field_validator, model_validator
 from yarl import URL
 
 from alpha_umi.redaction import Redactor
@@ -24,6 +23,7 @@ from orchestrator.tools.errors import (
     ExchangeFailed,
     RequestRefused,
     SourceUnreachableError,
+    ToolSourceError,
 )
 from orchestrator.tools.model import EffectClass, LeftOut, RequestPreview, Tool, ToolResult
 from orchestrator.tools.observation import failure, observe
@@ -41,6 +41,7 @@ from orchestrator.tools.openapi.parse import (
 from orchestrator.tools.openapi.references import bundling, loaded
 from orchestrator.tools.openapi.request import build_request, check_arguments, with_defaults
 from orchestrator.tools.openapi.security import Credentials, place_credentials, secrets_of
+from orchestrator.tools.packed import PackedText
 from orchestrator.tools.shorten import shorten_structure
 from orchestrator.tools.source import ToolSource
 from orchestrator.workers import LimitExceeded, Question, run_limited
@@ -58,7 +59,32 @@ _RESERVED_HEADERS = frozenset({
 })  # fmt: skip
 
 
-_Choice = Annotated[list[str], Field(min_length=1, max_length=MAX_OPERATIONS)]
+def packed_document(document: str | dict[str, Any]) -> PackedText:
+    """A document as it is given. Raises `ValueError` for endless nesting."""
+    if isinstance(document, str):
+        return PackedText.of(document.encode("utf-8", "replace"))
+    try:
+        return PackedText.of(json.dumps(document).encode())
+    except RecursionError:
+        raise ValueError("the document nests too deeply") from None
+
+
+def _document_of(value: Any, info: ValidationInfo) -> PackedText | None:
+    match value:
+        case None | PackedText():
+            return value
+        case {"zlib": _, "size": _} if (info.context or {}).get("stored"):
+            return PackedText.from_record(value)
+        case str() | dict():
+            return packed_document(value)
+        case _:
+            raise ValueError("give an object or a text")
+
+
+_Choice = Annotated[list[Annotated[str, Field(max_length=1_024)]], Field(min_length=1, max_length=MAX_OPERATIONS)]
+_Document = Annotated[
+    PackedText | None, PlainValidator(_document_of, json_schema_input_type=str | dict[str, Any] | None)
+]
 
 
 class OpenApiSource(ToolSource):
@@ -72,7 +98,8 @@ class OpenApiSource(ToolSource):
     """
 
     kind: Literal["openapi"] = "openapi"
-    document: str | dict[str, Any] | None = Field(default=None, repr=False)
+    # It has its own form in the record.
+    document: _Document = Field(default=None, repr=False, exclude=True)
     headers: Annotated[dict[str, SecretStr], Field(max_length=32)] = Field(default_factory=dict)
     credentials: Annotated[dict[str, SecretStr], Field(max_length=32)] = Field(default_factory=dict)
     operations: _Choice | None = None
@@ -107,14 +134,9 @@ class OpenApiSource(ToolSource):
         """The source without its document."""
         return self.model_copy(update={"document": None})
 
-    def document_bytes(self) -> bytes | None:
-        """The document as given, or None if it has to be fetched. Raises `DocumentError` for endless nesting."""
-        if isinstance(self.document, dict):
-            try:
-                return json.dumps(self.document).encode()
-            except RecursionError:
-                raise DocumentError("the document nests too deeply", field="#", remedy="flatten it") from None
-        return None if self.document is None else self.document.encode("utf-8", "replace")
+    def record(self) -> dict[str, Any]:
+        """A plain dict with the document packed; see `ToolSource`."""
+        return super().record() | {"document": None if self.document is None else self.document.record()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,13 +150,12 @@ class OpenApiProvider:
     _redactor: Redactor = field(repr=False)
     _egress: Egress = field(repr=False)
     _light: OpenApiSource = field(repr=False)
-    _compressed: bytes = field(repr=False)
+    _document: PackedText = field(repr=False)
 
     @property
     def source(self) -> OpenApiSource:
         """The source with the document as it was read."""
-        text = zlib.decompress(self._compressed).decode("utf-8", "replace")
-        return self._light.model_copy(update={"document": text})
+        return self._light.model_copy(update={"document": self._document})
 
     def preview(self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str) -> RequestPreview:
         """The operation's request; see `ToolProvider`."""
@@ -176,10 +197,15 @@ class OpenApiProvider:
 
 async def load_openapi(source: OpenApiSource, egress: Egress) -> OpenApiProvider:
     """Read the source's document, fetching it if need be. Raises `ToolSourceError` (see `errors`)."""
-    raw = await asyncio.to_thread(source.document_bytes)
-    if raw is None:
-        raw = await _fetch(source, source.url or "", egress)
-    items = await _read(source, raw, egress)
+    document = source.document
+    if document is None:
+        document = await asyncio.to_thread(PackedText.of, await _fetch(source, source.url or "", egress))
+    redactor = _redactor(source)
+    try:
+        items = await _read(source, document, egress)
+    except ToolSourceError as error:
+        error.map_texts(redactor.redact)
+        raise
     schemas = [item for item in items if isinstance(item, dict)]
     operations = {
         item.operation.tool.name: (with_schema(item.operation, schemas[item.schema]), item.credentials)
@@ -187,26 +213,30 @@ async def load_openapi(source: OpenApiSource, egress: Egress) -> OpenApiProvider
         if isinstance(item, _Read)
     }
     return OpenApiProvider(
-        next(operation.base_url for operation, _ in operations.values()),
+        redactor.redact(next(operation.base_url for operation, _ in operations.values())),
         {name: operation.tool for name, (operation, _) in operations.items()},
         [item for item in items if isinstance(item, LeftOut)],
         operations,
-        Redactor(secrets_of(source.headers, source.credentials)),
+        redactor,
         egress,
         source.light(),
-        next((item for item in items if isinstance(item, bytes)), b""),
+        next((item for item in items if isinstance(item, PackedText)), document),
     )
 
 
-async def _read(source: OpenApiSource, raw: bytes, egress: Egress) -> list[_Item]:
+async def _read(source: OpenApiSource, document: PackedText, egress: Egress) -> list[_Item]:
     """What `_reading` yields. A document that takes little is read here, others in a process of their own."""
     settings = source.light()
-    if len(raw) <= _SMALL_BYTES and not source.remote_references:
+    if document.size <= _SMALL_BYTES and not source.remote_references:
         with contextlib.suppress(BoundsExceeded):
-            return await asyncio.to_thread(lambda: list(_reading(settings, raw, SMALL)))  # type: ignore[arg-type]
+            return await asyncio.to_thread(lambda: list(_reading(settings, document, SMALL)))  # type: ignore[arg-type]
     try:
         return await run_limited(
-            _reading, settings, raw, FULL, answer=lambda urls: loaded(urls, lambda url: _fetch(source, url, egress))
+            _reading,
+            settings,
+            document,
+            FULL,
+            answer=lambda urls: loaded(urls, lambda url: _fetch(source, url, egress)),
         )
     except LimitExceeded as error:
         raise DocumentError(f"reading the document failed: {error}", field="#", remedy=SMALLER) from error
@@ -221,13 +251,14 @@ class _Read:
     schema: int
 
 
-_Item = bytes | dict[str, Any] | _Read | LeftOut
+_Item = PackedText | dict[str, Any] | _Read | LeftOut
 
 
 def _reading(
-    source: OpenApiSource, raw: bytes, bounds: Bounds
+    source: OpenApiSource, document: PackedText, bounds: Bounds
 ) -> Generator[Question | _Item, list[bytes | None], None]:
-    """The document, compressed, schemas, operations, and what was left out."""
+    """The document if others became parts of it, schemas, operations, and what was left out."""
+    raw = document.raw()
     if source.remote_references:
         job = bundling(raw, source.url)
         answers: list[bytes | None] | None = None
@@ -236,7 +267,7 @@ def _reading(
                 answers = yield Question(next(job) if answers is None else job.send(answers))
         except StopIteration as done:
             raw = done.value
-    yield zlib.compress(raw, 1)
+        yield PackedText.of(raw)
     operations, left_out = read_operations(source, raw, bounds)
     numbers: dict[int, int] = {}
     for operation, credentials in operations.values():
@@ -251,7 +282,10 @@ def _reading(
 def read_operations(
     source: OpenApiSource, raw: bytes, bounds: Bounds = FULL
 ) -> tuple[dict[str, tuple[Operation, Credentials]], list[LeftOut]]:
-    """The operations of the source's document by tool name, and those left out. Raises `ToolSourceError`."""
+    """The operations of the source's document by tool name, and those left out. Raises `ToolSourceError`.
+
+    What models and clients read of them does not repeat the source's credentials: a server can, in its document, too.
+    """
     credentials: dict[str, Credentials] = {}
 
     def place(operation: Operation) -> None:
@@ -269,7 +303,37 @@ def read_operations(
         accept=place,
         bounds=bounds,
     )
+    if source.headers or source.credentials:
+        operations, left_out = _without_secrets(operations, left_out, _redactor(source))
     return {each.tool.name: (each, credentials[each.tool.name]) for each in operations}, left_out
+
+
+def _redactor(source: OpenApiSource) -> Redactor:
+    return Redactor(secrets_of(source.headers, source.credentials))
+
+
+def _without_secrets(
+    operations: Sequence[Operation], left_out: Sequence[LeftOut], redactor: Redactor
+) -> tuple[list[Operation], list[LeftOut]]:
+    clear, schemas = list[Operation](), dict[int, dict[str, Any]]()
+    left_out = list(left_out)
+    for operation in operations:
+        tool = operation.tool
+        if redactor.redact(tool.name) != tool.name:
+            reason = "its name repeats a credential; rename the operation"
+            left_out.append(LeftOut(tool.name, f"{operation.method} {operation.path}", "#/paths", reason))
+            continue
+        # Operations share schemas.
+        if id(tool.parameters) not in schemas:
+            text = json.dumps(tool.parameters)
+            shown = redactor.redact_strings(text)
+            schemas[id(tool.parameters)] = tool.parameters if shown == text else json.loads(shown)
+        description, address = redactor.redact(tool.description), tool.address and redactor.redact(tool.address)
+        tool = replace(tool, description=description, address=address, parameters=schemas[id(tool.parameters)])
+        clear.append(replace(operation, tool=tool))
+    if not clear:
+        raise DocumentError("the name of each operation repeats a credential", field="#/paths", remedy="rename them")
+    return clear, [each.map_texts(redactor.redact) for each in left_out]
 
 
 async def _fetch(source: OpenApiSource, url: str, egress: Egress) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import jsonschema_rs
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from support.openapi_documents import openapi_document
 
 from orchestrator.tools.example import example_arguments
-from orchestrator.tools.openapi.provider import OpenApiSource, read_operations
+from orchestrator.tools.openapi.provider import OpenApiSource, packed_document, read_operations
 
 
 def example(schema: Any, **definitions: Any) -> Any:
@@ -101,8 +102,8 @@ def test_examples_of_the_document_are_used() -> None:
     }}}}  # fmt: skip
     paths = {"/a": {"post": {"operationId": "a", "requestBody": body, "responses": {}}}}
     document = openapi_document(paths, version="3.0.3")
-    source = OpenApiSource(name="s", document=document, base_url="http://api.example")
-    operations, _ = read_operations(source, source.document_bytes() or b"")
+    source = OpenApiSource(name="s", document=packed_document(document), base_url="http://api.example")
+    operations, _ = read_operations(source, json.dumps(document).encode())
     assert example_arguments(operations["a"][0].tool.parameters) == {"city": "Oslo", "at": "text"}
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from support.openapi_documents import OK, openapi_document
 
 from orchestrator.store import SHARED
@@ -25,8 +25,9 @@ from orchestrator.tools.errors import (
     UnknownSourceError,
     UnknownToolError,
 )
+from orchestrator.tools.kinds import parse_source
 from orchestrator.tools.model import EffectClass, ToolResult
-from orchestrator.tools.openapi.provider import OpenApiSource
+from orchestrator.tools.openapi.provider import OpenApiSource, packed_document
 from orchestrator.tools.registry import ToolRegistry
 
 Serve = Callable[[Any], str]
@@ -135,7 +136,8 @@ async def test_a_write_without_an_answer_is_of_unknown_effect(registry: ToolRegi
         await reader.read()
 
     spec = openapi_document({"/x": {"get": {"responses": OK}, "post": {"responses": OK}}})
-    await registry.add_source(OpenApiSource(name="s", document=spec, base_url=await raw_server(silent)))
+    source = OpenApiSource(name="s", document=packed_document(spec), base_url=await raw_server(silent))
+    await registry.add_source(source)
     read, write = registry.of(SHARED).offered.values()
     for tool, says in ((read, "gave no answer"), (write, "whether the call took effect is unknown")):
         result = await registry.call(tool, {}, idempotency_key="k", timeout_s=0.2)
@@ -221,7 +223,7 @@ async def test_a_source_with_its_document_needs_no_fetch(registry: ToolRegistry,
     registered = await registry.add_source(OpenApiSource(name="shop", url=f"{serve(app)}/openapi.json"))
     requests_before = len(app.state.requests)
     restored = ToolRegistry(egress)
-    await restored.add_source(OpenApiSource.model_validate(json.loads(json.dumps(registered.source.record()))))
+    await restored.add_source(parse_source(json.loads(json.dumps(registered.source.record())), stored=True))
     assert restored.of(SHARED).list_tools() == registry.of(SHARED).list_tools()
     assert len(app.state.requests) == requests_before
 
@@ -243,12 +245,34 @@ async def test_addresses_without_a_document(
     assert registry.list_sources() == []
 
 
-async def test_a_document_nested_without_end(registry: ToolRegistry) -> None:
+async def test_a_view_is_made_once_and_again_when_sources_change(registry: ToolRegistry) -> None:
+    spec = packed_document(openapi_document({"/x": {"get": {"responses": OK}}}))
+    await registry.add_source(OpenApiSource(name="one", document=spec, base_url="http://127.0.0.1:1"))
+    views = await asyncio.gather(*(registry.view(owner) for owner in ("alice", "bob", SHARED)))
+    assert len(set(map(id, views))) == 1
+    assert views[0] is registry.of("alice")
+    making = asyncio.create_task(registry.view("alice"))
+    await registry.add_source(OpenApiSource(name="two", document=spec, base_url="http://127.0.0.1:1"), owner="alice")
+    await making
+    assert len((await registry.view("alice")).offered) == 2
+    assert len((await registry.view("bob")).offered) == 1
+
+
+def test_a_document_nested_without_end() -> None:
     nested: dict[str, Any] = {}
     for _ in range(5_000):
         nested = {"a": nested}
-    with pytest.raises(DocumentError, match="deep"):
-        await registry.add_source(OpenApiSource.model_construct(name="a", document=nested, url=None))
+    with pytest.raises(ValidationError, match="deep"):
+        parse_source({"name": "a", "document": nested})
+
+
+def test_the_form_of_the_store_is_no_document_for_clients() -> None:
+    packed = packed_document("{}").record()
+    assert parse_source({"name": "a", "document": packed}, stored=True) == parse_source({"name": "a", "document": "{}"})
+    sent = parse_source({"name": "a", "document": packed})
+    assert isinstance(sent, OpenApiSource)
+    assert sent.document is not None
+    assert json.loads(sent.document.raw()) == packed
 
 
 async def test_a_closed_port_and_a_forbidden_address(registry: ToolRegistry, free_port: int) -> None:

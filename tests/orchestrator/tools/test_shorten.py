@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -119,6 +120,20 @@ def test_a_megabyte_takes_less_than_two_seconds(value: Any) -> None:
     started = time.process_time()
     assert len(shorten(text, 6_000, title="Result 1").encode()) <= 6_000
     assert time.process_time() - started < 2
+
+
+def test_a_megabyte_of_escapes_takes_little_memory() -> None:
+    text = compact({"text": "\n" * 500_000})
+    tracemalloc.start()
+    try:
+        shown = shorten_structure(text, 300)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 * len(text)
+    assert re.search(r"(\\n)+\[\.\.\. characters \d+ to \d+ left out\](\\n)+", shown)
+    first, last = map(int, re.findall(r"\d+", shown))
+    assert shown.count("\\n") == 500_000 - (last - first + 1)
 
 
 def test_the_size_follows_the_context() -> None:
