@@ -13,8 +13,9 @@ from typing import Any
 
 import aiohttp
 
+from benchmarks.scripted import TOOL
 from benchmarks.trust.process import Process, health_of, memory_of
-from benchmarks.trust.services import TOOL, instruction
+from benchmarks.trust.services import instruction
 from benchmarks.trust.system import CREATE, System, system
 from benchmarks.trust.table import Check, Form, Outcome, require
 
