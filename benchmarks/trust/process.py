@@ -19,6 +19,7 @@ from typing import cast
 import aiohttp
 import psutil
 
+from benchmarks.own_time import percentile
 from benchmarks.processes import ROOT, free_port
 
 READY_S = 90.0
@@ -160,8 +161,7 @@ class Latencies:
 
     def percentile(self, share: float) -> float:
         """A percentile, such as 0.99."""
-        ordered = sorted(self.seconds)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+        return percentile(self.seconds, share) if self.seconds else 0.0
 
 
 @contextlib.asynccontextmanager

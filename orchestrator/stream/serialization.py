@@ -7,9 +7,9 @@ import json
 from sse_starlette import ServerSentEvent
 
 from alpha_umi.contract.stream_events import LiveEvent, Reconnect, event_data, live_data
-from alpha_umi.contract.trajectories import as_trajectory
 from alpha_umi.trajectory import TrajectoryFinished
 from orchestrator.log import LoggedEvent
+from orchestrator.runs.snapshots import text_of
 from orchestrator.store import TrajectoryRow
 
 SEPARATOR = "\n"
@@ -22,7 +22,7 @@ def serialize(logged: LoggedEvent, trajectory: TrajectoryRow, *, last: bool = Tr
     An end is sent if its row is the `last` one: where a further turn follows, the stream is not over.
     """
     if isinstance(logged.event, TrajectoryFinished):
-        data = _trajectory_data(logged, trajectory) if last else None
+        data = text_of(trajectory, logged.after, finished_at=logged.at).document() if last else None
     else:
         fields = event_data(logged, trajectory.id)
         data = None if fields is None else json.dumps(fields)
@@ -38,13 +38,3 @@ def serialize_reconnect(reconnect: Reconnect) -> ServerSentEvent:
     """The stream ends here before the trajectory does; a new one resumes after the last id."""
     data = json.dumps({"reason": reconnect.reason})
     return ServerSentEvent(data, event=reconnect.name, retry=RETRY_MS, sep=SEPARATOR)
-
-
-def _trajectory_data(logged: LoggedEvent, trajectory: TrajectoryRow) -> str:
-    return as_trajectory(
-        trajectory.id,
-        logged.after,
-        created_at=trajectory.created_at,
-        finished_at=logged.at,
-        metadata=trajectory.metadata,
-    ).model_dump_json()

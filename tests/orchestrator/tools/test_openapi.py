@@ -269,10 +269,6 @@ RECURSIVE = {
         "properties": {"children": {"type": "array", "items": {"$ref": "#/components/schemas/Tree"}}},
     }
 }
-EXPLOSIVE: dict[str, Any] = {"S0": {"type": "string"}} | {
-    f"S{n}": {"type": "object", "properties": {key: {"$ref": f"#/components/schemas/S{n - 1}"} for key in "abcdefgh"}}
-    for n in range(1, 9)
-}
 DOUBLED: dict[str, Any] = {"D0": {"type": "string"}} | {
     f"D{n}": {"allOf": [{"$ref": f"#/components/schemas/D{n - 1}"}] * 8, "minLength": 1, "not": {"const": n}}
     for n in range(1, 41)
