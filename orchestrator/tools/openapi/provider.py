@@ -200,6 +200,11 @@ async def load_openapi(source: OpenApiSource, egress: Egress) -> OpenApiProvider
     if document is None:
         document = await asyncio.to_thread(PackedText.of, await _fetch(source, source.url or "", egress))
     items = await _read(source, document, egress)
+    # Thousands of operations take too long for the event loop.
+    return await asyncio.to_thread(_provider, source, document, items, egress)
+
+
+def _provider(source: OpenApiSource, document: PackedText, items: Sequence[_Item], egress: Egress) -> OpenApiProvider:
     schemas = [item for item in items if isinstance(item, dict)]
     operations = {
         item.operation.tool.name: (with_schema(item.operation, schemas[item.schema]), item.credentials)
