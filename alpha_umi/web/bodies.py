@@ -10,7 +10,6 @@ import asyncio
 import random
 import time
 from collections import Counter
-from contextlib import suppress
 
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope
@@ -21,6 +20,8 @@ SHARE_BYTES = 32 * 2**20
 FREE_BYTES = 64 * 2**10
 FREE_COMPLETE_BYTES = 2**20
 WAIT_S = 10.0
+# Bodies of one owner that wait for room: up to two reads of each are in memory meanwhile.
+MAX_WAITING = 64
 
 
 class BodyMemory:
@@ -30,18 +31,26 @@ class BodyMemory:
         self.max_body_bytes = max_body_bytes
         self._share = max(SHARE_BYTES, max_body_bytes)
         self._taken: Counter[str] = Counter()
+        self._waiting: Counter[str] = Counter()
         self._released = asyncio.Event()
 
     async def take(self, owner: str, count: int, *, patience_s: float) -> float:
         """Count bytes when there is room; what is left of the patience.
 
-        Raises `HTTPException` 503 when there is no room in this time.
+        Raises `HTTPException` 503 when there is no room in this time, or too many of the owner's wait for it.
         """
         started = time.monotonic()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(patience_s):
-                while not self._has_room(owner, count):
-                    await self._released.wait()
+        if self._waiting[owner] < MAX_WAITING and not self._has_room(owner, count):
+            self._waiting[owner] += 1
+            try:
+                async with asyncio.timeout(patience_s):
+                    while not self._has_room(owner, count):
+                        await self._released.wait()
+            except TimeoutError:
+                pass
+            finally:
+                self._waiting[owner] -= 1
+                self._waiting += Counter()
         if not self._has_room(owner, count):
             raise HTTPException(503, "the bodies of other requests take the memory that is meant for them")
         self._taken[owner] += count

@@ -26,6 +26,9 @@ from alpha_umi.web.connections import MAX_CONNECTIONS, BoundedConnection, Door
 
 # For responses that are being sent after the drain.
 GRACE_S = 2
+# Of a connection, in the kernel, and so about what one read returns. A thousand bodies that begin at once are held with
+# it, and an upload has so many bytes a round trip.
+RECEIVE_BYTES = 64 * 2**10
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _log = telemetry.logger(__name__)
@@ -104,6 +107,7 @@ def open_socket(host: str, port: int) -> socket.socket:
     # asyncio sets TCP_NODELAY only on sockets with an explicit protocol TCP; others delay small responses by 40 ms.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
     try:
         bound.bind((host, port))
     except OSError as error:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Depends
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from alpha_umi.contract.client_turns import ClientTool
 from alpha_umi.contract.problems import FieldProblem, Kind, ServiceError
@@ -67,9 +67,8 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             entry = await sources.add(body, audit=act)
         except ToolSourceError as error:
             raise source_problem(error) from error
-        return JSONResponse(
-            source_info(entry).model_dump(mode="json"), 201, headers={"Location": f"/v1/tool-sources/{body.name}"}
-        )
+        text = await asyncio.to_thread(lambda: source_info(entry).model_dump_json())
+        return json_response(text, 201, headers={"Location": f"/v1/tool-sources/{body.name}"})
 
     @router.delete("/v1/tool-sources/{name}", status_code=204, summary="Withdraw a source and its tools")
     async def remove_source(name: str, user: ToolsUser) -> None:

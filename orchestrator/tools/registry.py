@@ -90,15 +90,15 @@ class ToolRegistry:
         key = SourceKey(owner, source.name)
         self._refuse_same_source(key)
         provider = await load_source(source, self._egress)
+        tools = provider.tools
+        if owner != SHARED:
+            tools = await asyncio.to_thread(_of_owner, owner, tools)
         try:
             self._refuse_same_source(key)
             self._refuse_too_many(owner, len(provider.tools), max_tools)
         except (SourceExistsError, SourceLimitError):
             await provider.close()
             raise
-        tools = provider.tools
-        if owner != SHARED:
-            tools = {name: replace(tool, owner=owner) for name, tool in tools.items()}
         self._sources[key] = _Loaded(provider, tools)
         self._forget_views(owner)
         return provider
@@ -200,3 +200,7 @@ class ToolRegistry:
                 field="operations",
                 remedy="select fewer with `operations`, `tags`, `paths` or `methods`, or remove a source",
             )
+
+
+def _of_owner(owner: str, tools: Mapping[str, Tool]) -> dict[str, Tool]:
+    return {name: replace(tool, owner=owner) for name, tool in tools.items()}

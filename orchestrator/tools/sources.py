@@ -30,6 +30,8 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 START_TIMEOUT_S = 2.0
 RECOVERY_TIMEOUT_S = 30.0
+# Of what one source leaves out; the API lists all.
+MAX_LOGGED = 20
 
 _log = telemetry.logger(__name__)
 
@@ -211,7 +213,7 @@ class ToolSources:
             CURRENT_OWNER.reset(token)
         name, left_out = entry.source.name, provider.left_out
         _log.info("tool_source.registered", source=name, tools=len(provider.tools), left_out=len(left_out))
-        for each in left_out:
+        for each in left_out[:MAX_LOGGED]:
             _log.warning("tool_source.left_out", source=name, **asdict(each))
         return provider
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from support.raw_http import GET, raw_connection, status_of
@@ -197,3 +198,17 @@ async def test_unfinished_bodies_take_a_bounded_part_of_the_memory(monkeypatch: 
         async with httpx.AsyncClient() as client:
             later = await client.post(f"{address}/v1/length", content=b"x" * 1_000_000)
         assert later.json() == 1_000_000, "room is given back"
+
+
+async def test_few_bodies_wait_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "SHARE_BYTES", 100)
+    monkeypatch.setattr(bodies, "MAX_WAITING", 2)
+    memory = bodies.BodyMemory(100)
+    await memory.take("alice", 100, patience_s=0)
+    waiting = [asyncio.create_task(memory.take("alice", 50, patience_s=60)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(HTTPException, match="bodies of other requests"):
+        await memory.take("alice", 50, patience_s=60)
+    assert await memory.take("bob", 100, patience_s=60) > 0, "others have their own share"
+    memory.release("alice", 100)
+    await asyncio.gather(*waiting)

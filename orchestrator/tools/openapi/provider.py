@@ -206,6 +206,13 @@ async def load_openapi(source: OpenApiSource, egress: Egress) -> OpenApiProvider
     except ToolSourceError as error:
         error.map_texts(redactor.redact)
         raise
+    # Thousands of operations take too long for the event loop.
+    return await asyncio.to_thread(_provider, source, document, items, redactor, egress)
+
+
+def _provider(
+    source: OpenApiSource, document: PackedText, items: Sequence[_Item], redactor: Redactor, egress: Egress
+) -> OpenApiProvider:
     schemas = [item for item in items if isinstance(item, dict)]
     operations = {
         item.operation.tool.name: (with_schema(item.operation, schemas[item.schema]), item.credentials)
