@@ -142,7 +142,7 @@ class OrchestratorSettings(BaseSettings):
     max_queued_per_owner: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
         default=None, description="The same of one owner; half of ALPHA_UMI_MAX_QUEUED by default"
     )
-    max_queue_s: Seconds = Field(default=30, description="Expected wait above which a standing queue takes no more")
+    max_queue_s: Seconds = Field(default=60, description="Expected wait above which a standing queue takes no more")
     role_calls: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
         default=None, description="Calls of each role at a time; by default what its engines run at once"
     )

@@ -40,7 +40,7 @@ class _Turns:
     async def turn(self, owner: str) -> AsyncIterator[None]:
         """Wait for a turn and hold it in the block. Without an owner, as many as there are at once may have one."""
         lock = self._locks.setdefault(owner, asyncio.Lock()) if owner else contextlib.nullcontext()
-        async with lock, self._gate.slot(owner, background=False):
+        async with lock, self._gate.enter(owner, background=False):
             yield
 
 

@@ -23,8 +23,6 @@ LONGEST_RETRY_S = 120.0
 # `Retry-After` is a random part of the wait, so that clients do not come back together. A rate has no unit earlier.
 QUEUE_JITTER = (0.5, 1.0)
 RATE_JITTER = (1.0, 1.1)
-# A queue that is younger is a burst, which may be as long as the numbers allow; an older one stays as long as it is.
-BURST_S = 10.0
 # While no rate of completion was measured.
 UNKNOWN_WAIT_S = 5.0
 
@@ -44,7 +42,8 @@ class Work(Protocol):
 class QueueLimits:
     """Trajectories beyond those that run, in all and of one owner, and the seconds that one may wait.
 
-    The seconds bound a standing queue, not a burst.
+    The seconds bound a standing queue: one that has lasted as long. A younger one is a burst, as long as the numbers
+    allow.
     """
 
     total: int
@@ -124,7 +123,7 @@ class Admission:
         return max(0, min(total, self._owner_limit - self._active_of(owner)))
 
     def _is_too_long(self, wait_s: float) -> bool:
-        return wait_s > self._queue.wait_s and self._gate.queued_for_s > BURST_S
+        return wait_s > self._queue.wait_s and self._gate.queued_for_s > self._queue.wait_s
 
     def _check_queue(self, owner: str, *, background: bool) -> None:
         own = self._active_of(owner)

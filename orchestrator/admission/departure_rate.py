@@ -36,13 +36,15 @@ class DepartureRate:
 
     def full(self, full: bool) -> None:
         """Whether the gate is full from now on."""
+        if full is (self._full_since is not None):
+            return
         self._pass_time()
         self._full_since = self._clock() if full else None
 
     def count(self) -> None:
         """A place that held a slot has left."""
-        self._pass_time()
         if self._full_since is not None:
+            self._pass_time()
             self._total += 1
             self._recent += 1
 

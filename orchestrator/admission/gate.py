@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from types import TracebackType
 
 from orchestrator.admission.departure_rate import DepartureRate, Measured
 from orchestrator.admission.fair_queue import FairQueue
@@ -67,22 +67,16 @@ class Gate:
     def enter(self, owner: str, *, background: bool, first: bool = False) -> Place:
         """A place, which holds a slot at once or waits for one. `first`: before the owner's other places.
 
-        Every place must be left.
+        Every place must be left: by `leave`, or as a context manager.
         """
         place = Place(self)
+        if not self._is_full():
+            self._give(place)
+            return place
         self._queue.push(place, owner=owner, background=background, first=first)
-        self._grant()
+        if self._queued_since is None:
+            self._queued_since = self.clock()
         return place
-
-    @asynccontextmanager
-    async def slot(self, owner: str, *, background: bool) -> AsyncIterator[None]:
-        """Wait for a slot and hold it in the block."""
-        place = self.enter(owner, background=background)
-        try:
-            await place.wait()
-            yield
-        finally:
-            place.leave()
 
     def leave(self, place: Place) -> None:
         """For `Place.leave`: free its slot, or forget it."""
@@ -95,43 +89,66 @@ class Gate:
 
     def _grant(self) -> None:
         while self._queue and not self._is_full():
-            self._in_use += 1
-            self._queue.pop().grant(self.clock())
+            self._give(self._queue.pop())
         self._rate.full(self._is_full())
         if not self._queue:
             self._queued_since = None
-        elif self._queued_since is None:
-            self._queued_since = self.clock()
+
+    def _give(self, place: Place) -> None:
+        self._in_use += 1
+        place.grant(self.clock())
+        self._rate.full(self._is_full())
 
     def _is_full(self) -> bool:
         return self._capacity is not None and self._in_use >= self._capacity
 
 
 class Place:
-    """A place in a gate: it waits for a slot, holds it, and was left in the end. No step needs the event loop."""
+    """A place in a gate: it waits for a slot, holds it, and was left in the end. No step needs the event loop.
+
+    As a context manager it waits for the slot and holds it in the block.
+    """
+
+    __slots__ = ("_gate", "_waiter", "granted_at")
 
     def __init__(self, gate: Gate) -> None:
         self._gate: Gate | None = gate
-        self._granted = asyncio.Event()
+        # Most places never wait.
+        self._waiter: asyncio.Event | None = None
         # On the gate's clock.
         self.granted_at: float | None = None
 
     @property
     def holds_slot(self) -> bool:
         """Whether the slot was granted and the place not left."""
-        return self._gate is not None and self._granted.is_set()
+        return self._gate is not None and self.granted_at is not None
 
     async def wait(self) -> None:
         """Return once the slot is granted."""
-        await self._granted.wait()
+        if self.granted_at is None:
+            self._waiter = self._waiter or asyncio.Event()
+            await self._waiter.wait()
 
     def grant(self, at: float) -> None:
         """The gate gives the slot."""
         self.granted_at = at
-        self._granted.set()
+        if self._waiter is not None:
+            self._waiter.set()
 
     def leave(self) -> None:
         """Give the slot back, or stop waiting for it. Only the first time counts."""
         if self._gate is not None:
             self._gate.leave(self)
             self._gate = None
+
+    async def __aenter__(self) -> None:
+        try:
+            await self.wait()
+        except BaseException:
+            self.leave()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.leave()

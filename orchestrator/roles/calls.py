@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from alpha_umi import telemetry
 from alpha_umi.contract.roles import Answer
 from alpha_umi.roles.turns import Role
-from orchestrator.admission.gate import Gate
+from orchestrator.admission.gate import Gate, Place
 from orchestrator.failpoints import Failpoints
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.roles.errors import (
@@ -177,12 +177,12 @@ class RoleCalls:
             raise RoleRefused(f"no service has the role {role}: set ALPHA_UMI_{role.upper()}_URL")
         return self.roles[role]
 
-    def _slot(self, request: RoleRequest[Answer]) -> contextlib.AbstractAsyncContextManager[None]:
+    def _slot(self, request: RoleRequest[Answer]) -> Place:
         gate = self.gates[request.role]
         capacity = self.capacity_of(request.role)
         if gate.capacity != capacity:
             gate.capacity = capacity
-        return gate.slot(request.owner, background=request.background)
+        return gate.enter(request.owner, background=request.background)
 
     @contextlib.contextmanager
     def _waiting(self, role: Role, reason: str, on_wait: OnWait) -> Iterator[None]:

@@ -96,6 +96,8 @@ class Driver:
         self.state = state
         self._tools = tools
         self.ended_at: datetime | None = None
+        # That of the end, once it is being stored.
+        self.snapshot: Snapshot | None = None
         self._row = row
         # Set while it waits for an unavailable role; `_unanswered` until the call that waited is answered.
         self.outage: RoleOutage | None = None
@@ -340,11 +342,12 @@ class Driver:
 
     def _snapshot(self, state: State, seq: int, at: datetime) -> Snapshot | None:
         """The snapshot of the end. The end is recorded without it if it cannot be made; readers replay the log then."""
+        self.snapshot = None
         try:
-            return snapshot_of(self._row, state, seq=seq, finished_at=at)
+            self.snapshot = snapshot_of(self._row, state, seq=seq, finished_at=at)
         except ValueError as error:
             _log.error("snapshot.failed", reason=str(error))
-            return None
+        return self.snapshot
 
     def _count_tokens(self, after: State) -> None:
         """Count the tokens that the roles have used since the present state."""

@@ -70,6 +70,8 @@ class TrajectoryViews:
 
 def driven_text(run: Run, *, steps: bool = True) -> TrajectoryText:
     """A trajectory that is driven here, or whose run has just ended."""
+    if run.finished and (ended := run.driver.snapshot) is not None:
+        return TrajectoryText(ended.summary, ended.steps if steps else None)
     outage = run.driver.outage
     return text_of(
         run.row,

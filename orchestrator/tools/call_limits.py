@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Hashable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from alpha_umi.web.keys import CURRENT_OWNER
-from orchestrator.admission.gate import Gate
+from orchestrator.admission.gate import Gate, Place
 from orchestrator.tools.errors import ConnectionFailed
 
 # Sockets of this process that tools may take.
@@ -56,23 +56,21 @@ class CallLimits:
         if caller is not None:
             own = (("owner", owner), int(MAX_CALLS * OWNERS_SHARE))
             bounds = [(caller, self._per_tool), (("source", caller.source), self._per_source), own, *bounds]
-        async with AsyncExitStack() as places:
+        held: list[tuple[Hashable, Gate, Place]] = []
+        try:
             try:
                 async with asyncio.timeout(self._max_wait_s):
                     for key, capacity in bounds:
-                        await places.enter_async_context(self._slot(key, capacity, turn))
+                        gate = self._gates.get(key) or self._gates.setdefault(key, Gate(capacity))
+                        held.append((key, gate, gate.enter(turn, background=False)))
+                        await held[-1][2].wait()
             except TimeoutError:
                 raise ConnectionFailed(
                     f"it has as many calls under way as allowed, and none of them ended within {self._max_wait_s:g} s"
                 ) from None
             yield
-
-    @asynccontextmanager
-    async def _slot(self, key: Hashable, capacity: int, turn: str) -> AsyncIterator[None]:
-        gate = self._gates.setdefault(key, Gate(capacity))
-        try:
-            async with gate.slot(turn, background=False):
-                yield
         finally:
-            if not gate.in_use and not gate.waiting:
-                self._gates.pop(key, None)
+            for key, gate, place in reversed(held):
+                place.leave()
+                if not gate.in_use and not gate.waiting:
+                    self._gates.pop(key, None)

@@ -10,19 +10,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
-
-import bm25s
-from bm25s.stopwords import STOPWORDS_EN
 
 from orchestrator.tools.model import Tool
 
-# It logs a line for every index, whatever the level of the process.
-logging.getLogger("bm25s").setLevel(logging.WARNING)
-
 _WORD = re.compile(r"[^\W_]+")
 _CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_STOP_WORDS = frozenset(STOPWORDS_EN)
 
 
 class ToolIndex:
@@ -30,7 +24,7 @@ class ToolIndex:
 
     def __init__(self, tools: Mapping[str, Tool]) -> None:
         self._names = list(tools)
-        self._scores = bm25s.BM25()
+        self._scores = _bm25().BM25()
         # A document without words has its name as one, because an index without any word cannot be built.
         documents = [list(_document(name, tool)) or [name] for name, tool in tools.items()]
         self._scores.index(documents, show_progress=False)
@@ -40,6 +34,24 @@ class ToolIndex:
         words = list(dict.fromkeys(_words(query)))
         scores: list[float] = self._scores.get_scores(words).tolist() if words else [0.0] * len(self._names)
         return [self._names[place] for place in sorted(range(len(scores)), key=lambda place: -scores[place])]
+
+
+@cache
+def _bm25() -> Any:
+    """The library. Importing it with its packages takes as long as a quarter of the start, so the first index does."""
+    import bm25s
+
+    # It logs a line for every index, whatever the level of the process.
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
+    return bm25s
+
+
+@cache
+def _stop_words() -> frozenset[str]:
+    _bm25()
+    from bm25s.stopwords import STOPWORDS_EN
+
+    return frozenset(STOPWORDS_EN)
 
 
 def _document(name: str, tool: Tool) -> Iterator[str]:
@@ -58,7 +70,7 @@ def _description(schema: Any) -> str:
 
 def _words(text: str) -> Iterable[str]:
     words = (word.lower() for word in _WORD.findall(_CASE.sub(" ", text)))
-    return (_singular(word) for word in words if word not in _STOP_WORDS)
+    return (_singular(word) for word in words if word not in _stop_words())
 
 
 def _singular(word: str) -> str:

@@ -9,7 +9,7 @@ from orchestrator.admission.gate import Gate
 
 
 async def hold(gate: Gate, until: asyncio.Event, owner: str = "a", *, background: bool = False) -> None:
-    async with gate.slot(owner, background=background):
+    async with gate.enter(owner, background=background):
         await until.wait()
 
 
@@ -83,7 +83,7 @@ async def test_no_slot_is_lost_under_random_cancellation() -> None:
 
     async def work(owner: str) -> None:
         nonlocal most
-        async with gate.slot(owner, background=chance.random() < 0.3):
+        async with gate.enter(owner, background=chance.random() < 0.3):
             most = max(most, gate.in_use)
             for _ in range(chance.randrange(4)):
                 await asyncio.sleep(0)

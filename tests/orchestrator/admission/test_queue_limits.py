@@ -63,9 +63,9 @@ def test_the_queue_is_as_long_as_the_measured_rate_allows() -> None:
     load = Load()
     for _ in range(100):
         load.accept("a")
-    load.finish(40, each_s=0.5)
+    load.finish(70, each_s=0.5)
     error = load.fill("a")
-    assert load.gate.queued_for_s == 20
+    assert load.gate.queued_for_s == 35
     assert (error.kind, error.extra["reason"]) == ("overloaded", "wait")
     # Two a second for 30 s, and two that hold the slots.
     assert load.active_count == pytest.approx(62, abs=6)
@@ -93,7 +93,7 @@ def test_one_owner_s_queue_closes_the_server_to_no_other_one() -> None:
     load = Load()
     for _ in range(100):
         load.accept("a")
-    load.finish(40, each_s=0.5)
+    load.finish(70, each_s=0.5)
     assert load.fill("a").extra["reason"] == "wait"
     load.accept("b")
     assert load.admission.headers("b")["x-ratelimit-remaining-requests"] != "0"
@@ -107,6 +107,15 @@ def test_an_owner_without_work_has_a_place_in_a_full_server() -> None:
     load.accept("b")
     assert load.fill("b").extra["reason"] == "queue"
     assert load.active_of("b") == 1
+
+
+def test_a_queue_younger_than_the_longest_wait_is_a_burst() -> None:
+    load = Load(total=500)
+    for _ in range(100):
+        load.accept("a")
+    load.finish(50, each_s=0.5)
+    assert load.gate.queued_for_s == 25
+    assert load.fill("a").extra["reason"] == "queue"
 
 
 def test_a_standstill_closes_the_server_and_its_end_opens_it() -> None:
