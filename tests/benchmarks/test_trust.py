@@ -15,6 +15,7 @@ SHORT = Form(short=True, patience=10)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(420)
 @pytest.mark.parametrize("check", chosen(CHECKS, names=[], form=SHORT), ids=lambda check: check.name)
 def test_the_goal_is_reached(check: Check) -> None:
     outcome = asyncio.run(carry_out(check, SHORT)).outcome
