@@ -46,7 +46,10 @@ async def _jump(tested: System, offset: Path, seconds: int) -> list[str]:
     paused = await tested.end_of(waiting)
     running = await tested.create_many(5, steps=8)
     before = await asyncio.to_thread(offset.read_text)
-    await asyncio.to_thread(offset.write_text, str(float(before) + seconds))
+    # In one step: the orchestrator must not read half a number.
+    later = offset.with_name("later")
+    await asyncio.to_thread(later.write_text, str(float(before) + seconds))
+    later.replace(offset)
     # A commit in which old keys could be removed.
     await tested.end_of((await tested.create("after")).json()["id"])
     again = (await tested.ask("POST", CREATE, question, headers=key)).json().get("id")
