@@ -62,7 +62,7 @@ async def _planted_bugs(form: Form) -> Outcome:
 
 def failure(output: str) -> str:
     """The failing line and its error of a test that failed; empty where a fixture or an import failed."""
-    if re.search(r"^ERROR |\d errors?\b", output, re.MULTILINE):
+    if re.search(r"^\d.* errors? in ", output, re.MULTILINE):
         return ""
     return "\n".join(re.findall(r"^[>E] .*$", output, re.MULTILINE))
 
