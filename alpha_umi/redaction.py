@@ -131,6 +131,8 @@ def _forms(secret: str) -> Iterator[str]:
     """The secret itself and its encodings that no step decodes."""
     yield secret
     yield secret.replace(" ", "+")
+    # UTF-16 that is read as another encoding.
+    yield "\0".join(secret)
     # Base64 is also written without its padding.
     if len(bare := secret.rstrip("=")) >= SHORTEST:
         yield bare
@@ -139,6 +141,7 @@ def _forms(secret: str) -> Iterator[str]:
     once = {
         raw, raw.hex().encode(), raw.hex().upper().encode(), quote(secret, safe="").encode(),
         json.dumps(secret)[1:-1].encode(), base64.b64encode(raw), base64.urlsafe_b64encode(raw).rstrip(b"="),
+        secret.encode("utf-16-le"), secret.encode("utf-16-be"),
     }  # fmt: skip
     encoded = [base64.b32encode(each).decode().rstrip("=") for each in once]
     encoded += [core for each in once for core in _base64_cores(each)]

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 
 import uvicorn
 from pydantic import BaseModel
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from alpha_umi.contract.roles import (
     CALL,
@@ -39,7 +39,7 @@ TOOL_PATH = "/tools/shipment_status"
 ROUNDS = 3
 CALLS = 3 * ROUNDS + 2
 
-_USAGE = UsageModel(prompt_tokens=900, completion_tokens=60)
+USAGE = UsageModel(prompt_tokens=900, completion_tokens=60)
 _THOUGHT = (
     "To answer I need the position of one more parcel of this order. The tool gives the carrier, the last depot and "
     "the expected day for one parcel at a time, so I ask for the next parcel of the list and compare afterwards."
@@ -91,7 +91,7 @@ class ScriptedServices:
         path: str = scope["path"]
         job = ""
         if path in self._roles:
-            request = json.loads(await _body(receive))
+            request = json.loads(await read_body(receive))
             job = _job(request)
             content = self._roles[path](request).model_dump_json().encode()
         elif path == TOOL_PATH:
@@ -100,7 +100,7 @@ class ScriptedServices:
             content = json.dumps({"order": job, "parcel": int(query["parcel"][0]), **_STATUS}).encode()
         else:
             content = json.dumps(self._times if path == "/times" else {"status": "ready"}).encode()
-        await _respond(send, content)
+        await respond(send, content)
         if job:
             self._times.append((job, path, arrived, time.monotonic()))
         elif path == "/times":
@@ -108,23 +108,24 @@ class ScriptedServices:
 
 
 def _plan(request: Json) -> PlanAnswer:
-    decision: Decision = "conclusion" if _observed(request) == ROUNDS else "caller"
+    decision: Decision = "conclusion" if observed(request) == ROUNDS else "caller"
     return PlanAnswer(
-        thought=_THOUGHT, next=decision, text=write_plan(_THOUGHT, decision), usage=_USAGE, timings=Timings()
+        thought=_THOUGHT, next=decision, text=write_plan(_THOUGHT, decision), usage=USAGE, timings=Timings()
     )
 
 
 def _call(request: Json) -> CallAnswer:
-    arguments = {"order": _job(request), "parcel": _observed(request)}
+    arguments = {"order": _job(request), "parcel": observed(request)}
     action = ActionModel(name=TOOL, arguments=arguments)
-    return CallAnswer(action=action, text=write_call(TOOL, arguments), usage=_USAGE, timings=Timings())
+    return CallAnswer(action=action, text=write_call(TOOL, arguments), usage=USAGE, timings=Timings())
 
 
 def _summarize(_: Json) -> SummarizeAnswer:
-    return SummarizeAnswer(answer=_ANSWER, usage=_USAGE, timings=Timings())
+    return SummarizeAnswer(answer=_ANSWER, usage=USAGE, timings=Timings())
 
 
-def _observed(request: Json) -> int:
+def observed(request: Json) -> int:
+    """How many observations the history of a request to a role has."""
     return sum(turn["role"] == "observation" for turn in request["history"])
 
 
@@ -132,7 +133,8 @@ def _job(request: Json) -> str:
     return str(request["history"][0]["content"]).rpartition(" ")[2]
 
 
-async def _body(receive: Receive) -> bytes:
+async def read_body(receive: Receive) -> bytes:
+    """The body of a request."""
     body = b""
     more = True
     while more:
@@ -142,20 +144,26 @@ async def _body(receive: Receive) -> bytes:
     return body
 
 
-async def _respond(send: Send, content: bytes) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+async def respond(send: Send, content: bytes, media_type: bytes = b"application/json") -> None:
+    """Answer with status 200."""
+    headers = [(b"content-type", media_type), (b"content-length", str(len(content)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": content})
 
 
-if __name__ == "__main__":
+def serve(app: ASGIApp, port: int) -> None:
+    """Serve on loopback until a signal."""
     uvicorn.run(
-        ScriptedServices(),
+        app,
         host="127.0.0.1",
-        port=int(sys.argv[1]),
+        port=port,
         log_level="error",
         access_log=False,
         lifespan="off",
         timeout_keep_alive=60,
         backlog=4_096,
     )
+
+
+if __name__ == "__main__":
+    serve(ScriptedServices(), int(sys.argv[1]))

@@ -44,6 +44,7 @@ def create_app(orchestrator: Orchestrator) -> FastAPI:
         keys=orchestrator.settings.keyring(),
         log_ids=_log_ids,
         max_body_bytes=MAX_BODY_BYTES,
+        max_connections=orchestrator.settings.max_connections,
     )
     app.add_exception_handler(StoreError, _store_error)
     return app

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 
 from alpha_umi.roles.turns import Role
@@ -60,7 +59,6 @@ class Orchestrator:
     metrics: OrchestratorMetrics
     readiness: Readiness
     retention: Retention
-    now: Callable[[], datetime]
 
 
 @contextlib.asynccontextmanager
@@ -95,7 +93,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             wait_for_sources=sources.wait_for,
             capacity=RunningCapacity(
                 dependencies.gate,
-                lambda: settings.running_bounds(settings.role_calls or role.capacity for role in roles.values()),
+                lambda: settings.running_bounds(map(dependencies.executor.calls.capacity_of, roles)),
             ),
         )
         stack.push_async_callback(runs.drain)
@@ -114,6 +112,7 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         )
         pruning = asyncio.create_task(retention.run(), name="retention")
         stack.callback(pruning.cancel)
+        admission = Admission(dependencies.gate, runs, settings.queue_limits(), rates, metrics)
         yield Orchestrator(
             settings=settings,
             store=store,
@@ -123,12 +122,11 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             runs=runs,
             views=TrajectoryViews(store, runs),
             streams=StreamSlots(**settings.stream_limits(), metrics=metrics),
-            admission=Admission(dependencies.gate, runs, settings.queue_limits(), rates, metrics),
+            admission=admission,
             client_turns=ClientTurns(store, runs),
-            request_keys=IdempotencyStore(store, runs, after_outage=settings.repeated_after_outage),
+            request_keys=IdempotencyStore(store, runs, admission, after_outage=settings.repeated_after_outage),
             metrics=metrics,
             retention=retention,
-            now=log_writer.now,
             readiness=Readiness(runs, store, log_writer, roles, constrained=settings.constrained),
         )
 

@@ -82,14 +82,6 @@ def read_log(rows: Iterable[StoredEvent], state: State | None = None) -> Iterato
         before = after
 
 
-def state_of(log: Iterable[LoggedEvent]) -> State:
-    """The state after a log."""
-    state = State()
-    for logged in log:
-        state = logged.after
-    return state
-
-
 async def stored_body(store: EventStore, trajectory_id: str, call_id: str) -> str:
     """The result of a call before it was shortened. Raises `StoreDamaged` and `StoreUnavailable`."""
     for row in await store.observations(trajectory_id, call_id):
@@ -182,6 +174,7 @@ class LogWriter:
     ) -> None:
         self.now = now
         self.pending_appends = 0
+        self._newest_end = now()
         self._store = store
         self._metrics = metrics
 
@@ -204,6 +197,9 @@ class LogWriter:
         """
         packed = [new_event(event) for event in events]
         at = self.now()
+        if status in FINAL:
+            # Retention counts from here, so a clock that is set back must not make a new end look old.
+            self._newest_end = max(at, self._newest_end)
         write = partial(
             self._store.append,
             trajectory_id,
@@ -211,7 +207,7 @@ class LogWriter:
             events=packed,
             at=at,
             status=status,
-            finished_at=at if status in FINAL else None,
+            finished_at=self._newest_end if status in FINAL else None,
             request=request,
             audit=audit,
             snapshot=None if snapshot is None else snapshot(at),

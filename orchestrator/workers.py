@@ -13,10 +13,13 @@ import multiprocessing
 import os
 import resource
 import weakref
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Final, TypeVar
+
+from alpha_umi.web.keys import CURRENT_OWNER
+from orchestrator.admission.gate import Gate
 
 AT_ONCE: Final = 2
 # So that the event loop comes first where cores are few.
@@ -24,7 +27,24 @@ _NICENESS: Final = 5
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["orchestrator.tools.openapi.provider"])
-_slots: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = weakref.WeakKeyDictionary()
+
+
+class _Turns:
+    """Who may have a job now: each owner one at a time, so that nobody waits for another owner's jobs."""
+
+    def __init__(self) -> None:
+        self._gate = Gate(AT_ONCE)
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+
+    @contextlib.asynccontextmanager
+    async def turn(self, owner: str) -> AsyncIterator[None]:
+        """Wait for a turn and hold it in the block. Without an owner, as many as there are at once may have one."""
+        lock = self._locks.setdefault(owner, asyncio.Lock()) if owner else contextlib.nullcontext()
+        async with lock, self._gate.slot(owner, background=False):
+            yield
+
+
+_turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns] = weakref.WeakKeyDictionary()
 
 Item = TypeVar("Item")
 
@@ -60,11 +80,11 @@ async def run_limited(
 ) -> list[Item]:
     """The items that the generator function yields. `answer` takes the value of each question.
 
-    Items travel one by one, so that none holds the interpreter's lock for long: yield small ones. Raises
-    `LimitExceeded`, and what the function raises.
+    Jobs of the same `CURRENT_OWNER` run one after another. Items travel one by one, so that none holds the
+    interpreter's lock for long: yield small ones. Raises `LimitExceeded`, and what the function raises.
     """
-    slots = _slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE))
-    async with slots:
+    turns = _turns.setdefault(asyncio.get_running_loop(), _Turns())
+    async with turns.turn(CURRENT_OWNER.get()):
         ours, theirs = multiprocessing.Pipe()
         process = _context.Process(target=_work, args=(theirs, limits, function, args), daemon=True)
         started = asyncio.ensure_future(asyncio.to_thread(process.start))

@@ -55,9 +55,9 @@ ALLOWED = {
         "alpha_umi.serving.tokens", "alpha_umi.serving.manifest", "alpha_umi.serving.processor",
         "alpha_umi.serving.weights",
     ),
-    # These are servers, with the problem documents of all others.
     # Recorded trajectories: training data and evaluation suites.
     "recordings": ("recordings", "alpha_umi.roles", "alpha_umi.contract"),
+    # These are servers, with the problem documents of all others.
     "evaluation.replay": (
         "evaluation", "recordings", "alpha_umi.client", "alpha_umi.roles", "alpha_umi.contract", "alpha_umi.web",
         "alpha_umi.redaction",

@@ -102,6 +102,8 @@ CODES: Final[dict[str, Callable[[str], str]]] = {
         for before, url, padded in itertools.product(range(3), (True, False), (True, False))
     },
     "quoted-printable": lambda text: quopri.encodestring(b"u" * 60 + text.encode()).decode(),
+    "UTF-16": lambda text: text.encode("utf-16-le").decode(),
+    "base64 of UTF-16": lambda text: base64.b64encode(text.encode("utf-16-le")).decode(),
     "base64 twice": lambda text: base64.b64encode(base64.b64encode(text.encode())).decode(),
     "base64 of hex": lambda text: base64.b64encode(text.encode().hex().encode()).decode(),
     "hex of base64": lambda text: base64.b64encode(text.encode()).hex(),

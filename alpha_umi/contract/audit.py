@@ -1,4 +1,4 @@
-"""Wire models of `GET /v1/audit`: who registered, deleted or cancelled what."""
+"""Wire models of `GET /v1/audit`: who registered, deleted, cancelled or called by hand what."""
 
 from __future__ import annotations
 

@@ -98,6 +98,10 @@ class RoleRecovered:
     name: Literal["role.available"] = _AVAILABLE
 
 
+# What is sent between the events of the log.
+LiveEvent = TextDelta | RoleOutage | RoleRecovered
+
+
 @dataclass(frozen=True)
 class Reconnect:
     """The stream ends before the trajectory does; a new one resumes after the last id."""
@@ -132,7 +136,7 @@ class EventContext(BaseModel):
 class StreamEvent:
     """An event as a client receives it. `id` is its row in the log, empty for what is not in the log."""
 
-    event: Event | TextDelta | RoleOutage | RoleRecovered | Reconnect | UnknownKind
+    event: Event | LiveEvent | Reconnect | UnknownKind
     context: EventContext = field(default_factory=EventContext)
     id: str = ""
 
@@ -147,7 +151,7 @@ def event_data(transition: Transition, trajectory_id: str) -> dict[str, Any] | N
     return {"trajectory_id": trajectory_id, **fields, **_context(transition)}
 
 
-def live_data(event: TextDelta | RoleOutage | RoleRecovered) -> dict[str, Any]:
+def live_data(event: LiveEvent) -> dict[str, Any]:
     """The data of live text, or of a role's availability."""
     match event:
         case TextDelta():

@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, disable_cr
 from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.web.access import AccessLog, HttpMetrics
+from alpha_umi.web.connections import capacity_of
 from alpha_umi.web.documentation import PLAIN_TEXT, documentation_asset, documentation_page, openapi_document
 from alpha_umi.web.guard import KeyGuard
 from alpha_umi.web.keys import Keyring, Scope, as_keyring
@@ -43,10 +44,12 @@ def create_application(
     lifespan: Lifespan | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
     log_ids: LogIds = no_log_ids,
+    max_connections: int | None = None,
 ) -> FastAPI:
     """An application in which every route except the health routes needs a key (if there are keys).
 
-    Requests are counted in `registry`; `log_ids` returns the ids of each log line of a request.
+    Requests are counted in `registry`; `log_ids` returns the ids of each log line of a request. One owner has at most
+    half of `max_connections`.
     """
     app = FastAPI(
         title=title,
@@ -59,7 +62,8 @@ def create_application(
         redoc_url=None,
     )
     # The last one added handles a request first.
-    app.add_middleware(KeyGuard, keys=as_keyring(keys), registry=registry)
+    share = None if max_connections is None else capacity_of(max_connections) // 2
+    app.add_middleware(KeyGuard, keys=as_keyring(keys), registry=registry, owner_share=share)
     app.add_middleware(AccessLog, metrics=HttpMetrics(registry))
     app.add_middleware(RequestContext, max_body_bytes=max_body_bytes, log_ids=log_ids)
     install_problem_handlers(app)

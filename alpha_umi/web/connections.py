@@ -50,7 +50,7 @@ class Door:
     """The open connections of a server, bounded in all, and by half of that for one client's address."""
 
     def __init__(self, capacity: int = MAX_CONNECTIONS) -> None:
-        self.capacity = min(capacity, _open_files() // _RESERVED_SHARE)
+        self.capacity = capacity_of(capacity)
         self._by_address: Counter[str] = Counter()
         self._full = False
 
@@ -229,6 +229,11 @@ def _response(error: ServiceError) -> bytes:
         f"content-type: {PROBLEM_MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
     )
     return head.encode("ascii") + body
+
+
+def capacity_of(max_connections: int) -> int:
+    """The connections that may be open: those that are wanted, as far as files may be open."""
+    return min(max_connections, _open_files() // _RESERVED_SHARE)
 
 
 def _open_files() -> int:

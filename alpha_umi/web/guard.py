@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import time
+from collections import Counter as Tally
 from collections import OrderedDict
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -25,7 +26,7 @@ from alpha_umi import telemetry
 from alpha_umi.contract.http import is_loopback
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.web.key_file import KEY
-from alpha_umi.web.keys import ANONYMOUS, NOBODY, Keyring, Principal
+from alpha_umi.web.keys import ANONYMOUS, CURRENT_OWNER, NOBODY, Keyring, Principal
 from alpha_umi.web.problems import problem_response
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
@@ -47,9 +48,14 @@ _log = telemetry.logger(__name__)
 class KeyGuard:
     """ASGI middleware: adds `request.state.principal`, and the id of the key to log lines, or answers 401."""
 
-    def __init__(self, app: ASGIApp, *, keys: Keyring, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, app: ASGIApp, *, keys: Keyring, registry: CollectorRegistry, owner_share: int | None = None
+    ) -> None:
+        """`owner_share` is the number of requests of one owner that may be under way; None: any."""
         self._app = app
         self._keys = keys
+        self._owner_share = owner_share if keys.required else None
+        self._under_way: Tally[str] = Tally()
         self._refusals = Refusals()
         self._refused = Counter(
             "alpha_umi_http_unauthorized", "Requests without a valid key", ("reason",), registry=registry
@@ -73,7 +79,25 @@ class KeyGuard:
             principal = STRANGER
         scope.setdefault("state", {})["principal"] = principal
         with telemetry.bind(key_id=principal.key_id):
+            await self._handle(principal.owner, scope, receive, send)
+
+    async def _handle(self, owner: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Each request under way holds a connection, of which nobody may have all."""
+        is_counted = self._owner_share is not None and scope["path"] not in OPEN_PATHS
+        if is_counted and self._under_way[owner] >= (self._owner_share or 0):
+            detail = f"{self._under_way[owner]} requests of this owner are under way, which is the maximum"
+            error = ServiceError("owner-limit", detail, extra={"reason": "connections"})
+            await _refuse(error, scope, receive, send)
+            return
+        self._under_way[owner] += is_counted
+        token = CURRENT_OWNER.set(owner)
+        try:
             await self._app(scope, receive, send)
+        finally:
+            CURRENT_OWNER.reset(token)
+            self._under_way[owner] -= is_counted
+            if not self._under_way[owner]:
+                del self._under_way[owner]
 
     def _admit(self, connection: HTTPConnection) -> Principal:
         """Who sends the request. Raises `ServiceError`."""
@@ -84,13 +108,13 @@ class KeyGuard:
         entry = self._keys.entry(shown.strip()) if scheme.lower() == "bearer" else None
         if entry is None or entry.expired:
             reason = "expired" if entry is not None else "unknown" if scheme else "missing"
-            raise _Unauthorized(reason, entry.id if entry else _id_shown(shown))
+            raise _Unauthorized(reason, entry.id if entry else _id_of(shown))
         return Principal(entry.id, entry.owner, entry.grant.scopes)
 
     async def _slow_down(self, error: _Unauthorized, scope: Scope) -> None:
         client = scope["client"][0] if scope.get("client") else ""
         self._refused.labels(error.reason).inc()
-        _log.info("request.unauthorized", client=client, reason=error.reason, shown_id=error.shown_id)
+        _log.info("request.unauthorized", client=client, reason=error.reason, presented_id=error.presented_id)
         await asyncio.sleep(self._refusals.delay(client))
 
 
@@ -115,10 +139,10 @@ class Refusals:
 
 
 class _Unauthorized(ServiceError):
-    def __init__(self, reason: str, shown_id: str | None) -> None:
+    def __init__(self, reason: str, presented_id: str | None) -> None:
         super().__init__("unauthorized", "send `Authorization: Bearer KEY` with a key of this service")
         self.reason = reason
-        self.shown_id = shown_id
+        self.presented_id = presented_id
 
 
 def _network_of(address: str) -> str:
@@ -126,7 +150,7 @@ def _network_of(address: str) -> str:
     return str(ipaddress.ip_network(f"{address.partition('%')[0]}/64", strict=False)) if ":" in address else address
 
 
-def _id_shown(key: str) -> str | None:
+def _id_of(key: str) -> str | None:
     """The id of a well-formed key; other text can be a misplaced secret."""
     ours = KEY.fullmatch(key.strip())
     return ours["id"] if ours else None

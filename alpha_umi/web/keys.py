@@ -16,6 +16,7 @@ import os
 import string
 import time
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -39,6 +40,8 @@ from alpha_umi.web.key_file import Scope as Scope
 # Maximum delay of a revocation, in seconds.
 RECHECK_S = 2.0
 MIN_KEY_BITS = 128
+# Groups of five characters that a random key may have twice: more are rarer than one key in a million.
+CHANCE_REPEATS = 3
 # The key id of requests to a service without keys.
 ANONYMOUS = "anonymous"
 
@@ -60,6 +63,8 @@ class Principal:
 OPERATOR: Final = Grant(DEFAULT_OWNER, ALL_SCOPES)
 # Of a service without keys, and of the routes that need none.
 NOBODY: Final = Principal(ANONYMOUS, DEFAULT_OWNER, ALL_SCOPES)
+# The owner of the key of the request that is being handled; empty outside of requests.
+CURRENT_OWNER: Final = ContextVar("current_owner", default="")
 
 
 class OpenBindRefused(RuntimeError):
@@ -150,23 +155,27 @@ def as_keyring(keys: Sequence[str] | Keyring) -> Keyring:
 def _require_strong(secret: SecretStr) -> SecretStr:
     """The secret, unless it cannot have 128 random bits. Raises `ValueError` with the remedy.
 
-    This is an upper estimate: the alphabet that the key seems to use, for each character that repeats nothing.
+    This is an upper estimate: the alphabet that the key seems to use, for each character that repeats nothing. A random
+    key repeats a little by chance, which must not count.
     """
     key = secret.get_secret_value()
     distinct = len({key[start : start + 5] for start in range(len(key) - 4)}) + 4
+    counted = min(len(key), distinct + CHANCE_REPEATS)
     steps = {ord(after) - ord(before) for before, after in itertools.pairwise(key)}
-    if len(steps) < 8 or distinct * math.log2(_alphabet(key)) < MIN_KEY_BITS:
+    if len(steps) < 8 or counted * math.log2(_alphabet(key)) < MIN_KEY_BITS:
         raise ValueError("a key needs 128 random bits: make one with `alpha-umi keys create` or `openssl rand -hex 32`")
     return secret
 
 
 def _alphabet(key: str) -> int:
-    """The size of the smallest usual alphabet that has these characters."""
+    """The size of the smallest usual alphabet that has these characters: decimal, hexadecimal, letters, base64."""
     if key.isdecimal():
         return 10
-    if key.lower() != key and key.upper() != key:
-        return 64
-    return 16 if set(key.lower()) <= set(string.hexdigits) else 36
+    if set(key) <= set(string.hexdigits):
+        return 16
+    # A base64 text of 128 bits has digits or letters of both cases, all but once in ten million.
+    is_words = not any(map(str.isdecimal, key)) and key in (key.lower(), key.upper())
+    return 32 if is_words else 64
 
 
 # A key in a setting.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sqlite3
 import time
 
 from benchmarks.own_time import percentile
@@ -93,20 +94,29 @@ async def _weak_keys(form: Form) -> Outcome:
 
 
 async def _readiness(form: Form) -> Outcome:
-    """`/readyz` asked often by a stranger: what it names, how fast it answers."""
+    """`/readyz` asked often by a stranger: what it names, how fast it answers, whether it writes."""
     count = form.count(300, 100)
     async with system(keys=1) as tested:
-        seconds = []
+        log = sqlite3.connect(tested.folder / "log.db")
+        seconds, versions = [], {_version(log)}
         for _ in range(count):
             started = time.monotonic()
             async with tested.session.get(f"{tested.orchestrator.url}/readyz") as response:
                 text = await response.text()
             seconds.append(time.monotonic() - started)
-    named = str(tested.roles.port) in text
+            versions.add(_version(log))
+        log.close()
+    named, commits = str(tested.roles.port) in text, len(versions) - 1
     return Outcome(
-        f"p99 {percentile(seconds, 0.99) * 1e3:.0f} ms, names replicas: {'yes' if named else 'no'}",
-        not named and form.within(percentile(seconds, 0.99), 0.05),
+        f"p99 {percentile(seconds, 0.99) * 1e3:.0f} ms, {commits} commits, names replicas: {'yes' if named else 'no'}",
+        not named and not commits and form.within(percentile(seconds, 0.99), 0.05),
     )
+
+
+def _version(log: sqlite3.Connection) -> int:
+    """A number that changes with each commit of another connection."""
+    ((version,),) = log.execute("PRAGMA data_version").fetchall()
+    return int(version)
 
 
 async def _guessed_keys(form: Form) -> Outcome:
@@ -144,12 +154,14 @@ async def _foreign_scripts(form: Form) -> Outcome:
 
 
 CHECKS = [
-    Check("endless-headers", "endless headers without a key", "closed, <= +16 MB", _endless_headers),
-    Check("half-requests", "80 requests that never become complete", "all closed <= 40 s", _half_requests, short=False),
+    Check("endless-headers", "endless headers without a key", "closed, <= +16 MB", _endless_headers, idle=True),
+    Check("half-requests", "80 requests that never become complete", "all closed <= 40 s", _half_requests, short=False,
+          idle=True),
     Check("unfinished-bodies", "60 unfinished bodies of 8 MB", "<= +64 MB, others are answered", _unfinished_bodies),
-    Check("weak-keys", "a start with a key of less than 128 bits", "refused", _weak_keys, short=False),
-    Check("readiness", "a stranger asks `/readyz` all the time", "no replica's name, p99 <= 50 ms",
+    Check("weak-keys", "a start with a key of less than 128 bits", "refused", _weak_keys, short=False, idle=True),
+    Check("readiness", "a stranger asks `/readyz` all the time", "no replica's name, no commit, p99 <= 50 ms",
           _readiness),
     Check("guessed-keys", "many wrong keys", "401, counted, a right key <= 1 s", _guessed_keys),
-    Check("foreign-scripts", "the page `/docs`", "no foreign address, with a policy", _foreign_scripts, short=False),
+    Check("foreign-scripts", "the page `/docs`", "no foreign address, with a policy", _foreign_scripts, short=False,
+          idle=True),
 ]  # fmt: skip

@@ -108,14 +108,19 @@ async def _beside_others(form: Form) -> Outcome:
     count = form.count(2_000, 300)
     async with system() as tested:
         with busy_machine(2):
-            replies = await asyncio.gather(*(tested.create(f"at-once-{number}") for number in range(count)))
+            replies = await asyncio.gather(
+                *(tested.create(f"at-once-{number}") for number in range(count)), return_exceptions=True
+            )
             await tested.settled(seconds=180)
-        counts, answers = tested.statuses(), Counter(reply.status for reply in replies)
-    failed = counts.total() - counts["completed"]
+        counts = tested.statuses()
+    answers = Counter(None if isinstance(reply, BaseException) else reply.status for reply in replies)
+    unfinished = max(answers[202], counts.total()) - counts["completed"]
     refused = sum(answers[status] for status in REFUSALS)
-    others = count - answers[202] - refused
+    others = count - answers[202] - refused - answers[None]
     return Outcome(
-        f"{count:,} at once: {failed} failed, {refused} refused, {others} other answers", failed == 0 and others == 0
+        f"{count:,} at once: {unfinished} of {answers[202]:,} accepted failed, {refused} refused, {answers[None]} "
+        f"without an answer, {others} other answers",
+        unfinished == 0 and answers[None] == others == 0,
     )
 
 

@@ -178,7 +178,8 @@ def _copy_trajectory(tested: System, template: str, count: int) -> None:
 
 def _away(name: str, fault: str, how: How, seconds: float, *, short: bool = True) -> Check:
     goal = f"0 of {RUNNING} failed" + ("" if how == "frozen" else f", resumed <= {RESUME_S:g} s after it is back")
-    return Check(name, fault, goal, partial(_roles_away, how=how, seconds=seconds), short=short, targets="R3")
+    run = partial(_roles_away, how=how, seconds=seconds)
+    return Check(name, fault, goal, run, short=short, targets="R3", idle=True)
 
 
 CHECKS = [
@@ -188,7 +189,7 @@ CHECKS = [
     _away("role-frozen", "a role service freezes for 10 s", "frozen", 10),
     Check(
         "power-cut", "power cut: the roles are back 60 s after the orchestrator",
-        "0 of 40 failed, resumed <= 5 s", _power_cut, targets="R3",
+        "0 of 40 failed, resumed <= 5 s", _power_cut, targets="R3", idle=True,
     ),
     Check(
         "orchestrator-killed", "kill -9 of the orchestrator at random moments under load",

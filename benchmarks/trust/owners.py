@@ -6,13 +6,16 @@ import asyncio
 import json
 from typing import Any
 
+from benchmarks.scripted import TOOL
 from benchmarks.trust.raw import raw_server, response
-from benchmarks.trust.services import TOOL, document, instruction
+from benchmarks.trust.services import document, instruction
 from benchmarks.trust.system import CREATE, Reply, System, system
 from benchmarks.trust.table import Check, Form, Outcome, require
 
-# In everything that belongs to Ann.
+# In the names of Ann's things, which Ben guesses.
 CANARY = "anns-canary"
+# In their contents, which no request of Ben's has.
+SECRET = "known-to-ann-alone"  # noqa: S105 - nobody's
 Json = dict[str, Any]
 BODIES: dict[str, Json] = {
     "messages": {"content": "And now?"},
@@ -30,10 +33,16 @@ async def _two_keys(form: Form) -> Outcome:
         before = await _state(tested, operator, ann, owned)
         attempts = await _attempts(tested, ben, owned)
         after = await _state(tested, operator, ann, owned)
-    shown = [f"{method} {path}" for method, path, reply in attempts if CANARY in reply.text and reply.status < 300]
+    shown = [f"{method} {path}" for method, path, reply in attempts if _shows(path, reply)]
     done = [f"{method} {path}" for method, path, reply in attempts if "{" in path and reply.status < 300]
     wrong = sorted({*shown, *done}) + ["something changed"] * (before != after)
     return Outcome(f"{len(attempts)} attempts: {len(wrong)} show or do something{_first(wrong)}", not wrong)
+
+
+def _shows(path: str, reply: Reply) -> bool:
+    """Whether an answer of any status has something of Ann's that its request did not have."""
+    text = f"{reply.headers} {reply.text}"
+    return SECRET in text or (CANARY in text and "{" not in path)
 
 
 def _first(wrong: list[str]) -> str:
@@ -44,14 +53,14 @@ async def _belongings(tested: System, ann: str, form: Form) -> dict[str, list[st
     """Ann's ids and names by the name of a path's parameter: an ended, a running and a waiting trajectory, a source."""
     source: Json = {"name": f"{CANARY}-source", "document": document(), "base_url": tested.tool.url, "effect": "read"}
     source["document"]["paths"] = {
-        path: {"get": {**item["get"], "operationId": f"{CANARY.replace('-', '_')}_tool"}}
+        path: {"get": {**item["get"], "operationId": f"{CANARY.replace('-', '_')}_tool", "summary": SECRET}}
         for path, item in source["document"]["paths"].items()
     }
     registered = await tested.ask("POST", "/v1/tool-sources", source, key=ann)
     require(registered.status == 201, registered.text)
-    ended = await tested.create(f"{CANARY}-ended", key=ann)
+    ended = await tested.create(f"{SECRET}-ended", key=ann)
     survey = {"name": "survey", "parameters": {"type": "object"}}
-    waiting = await tested.create(f"{CANARY}-waiting", key=ann, tools=[survey], tool="survey")
+    waiting = await tested.create(f"{SECRET}-waiting", key=ann, tools=[survey], tool="survey")
     ids = [reply.json()["id"] for reply in (ended, waiting)]
     for trajectory_id in ids:
         await tested.end_of(trajectory_id, key=ann)
@@ -144,7 +153,8 @@ async def _swapped(form: Form) -> Outcome:
 
 
 CHECKS = [
-    Check("two-keys", "key B on everything of key A's, by every route", "0 shown, changed or called", _two_keys),
+    Check("two-keys", "key B on everything of key A's, by every route", "0 shown, changed or called", _two_keys,
+          idle=True),
     Check("swapped-tool", "a tool's source is replaced in the middle of trajectories", "0 calls of the new server",
-          _swapped),
+          _swapped, idle=True),
 ]  # fmt: skip

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import time
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
 import aiohttp
 
 from benchmarks.trust.process import Process, health_of, memory_of
-from benchmarks.trust.services import instruction
+from benchmarks.trust.services import TOOL, instruction
 from benchmarks.trust.system import CREATE, System, system
-from benchmarks.trust.table import Check, Form, Outcome
+from benchmarks.trust.table import Check, Form, Outcome, require
 
 HEALTH_S, GROWN_MB = 0.2, 64
 ANSWER_S = 90.0
@@ -61,9 +63,41 @@ def nested(depth: int) -> Json:
     return schema
 
 
+def referring(count: int) -> Json:
+    """A tool whose properties refer to a definition each."""
+    tool = client_tool({f"p{number}": {"$ref": f"#/$defs/d{number}"} for number in range(count)})
+    tool["parameters"]["$defs"] = {f"d{number}": {} for number in range(count)}
+    return tool
+
+
+def large_document(count: int) -> Json:
+    """An OpenAPI document with 3.5 KB in each of its operations."""
+    result = document(count)
+    for item in result["paths"].values():
+        item["get"]["parameters"][0]["schema"] = {"type": "string", "description": "x" * 3_500}
+    return result
+
+
+def doubling_document(depth: int) -> Json:
+    """A document whose schemas refer twice to the next one each: written out it has no end."""
+    result = document(4_000)
+    for item in result["paths"].values():
+        item["get"]["parameters"][0]["schema"] = {"$ref": "#/components/schemas/D0"}
+    schemas: Json = {f"D{depth}": {"type": "string"}}
+    for number in range(depth):
+        next_one = {"$ref": f"#/components/schemas/D{number + 1}"}
+        schemas[f"D{number}"] = {"type": "object", "properties": {"a": next_one, "b": next_one}}
+    return result | {"components": {"schemas": schemas}}
+
+
 def _question(tools: list[Any], **script: str) -> Json:
     question = {"instruction": instruction("dear", steps=0, **script), "background": True}
     return question | ({"tools": tools} if tools else {})
+
+
+def source(name: str, described: Json) -> tuple[str, Json]:
+    """The request that registers a document."""
+    return "/v1/tool-sources", {"name": name, "document": described, "base_url": "http://127.0.0.1:9"}
 
 
 def dear_requests() -> dict[str, tuple[str, Json]]:
@@ -80,18 +114,32 @@ def dear_requests() -> dict[str, tuple[str, Json]]:
         "a long unknown tool": (CREATE, _question(["x" * 100_000])),
         "a large instruction": (CREATE, _question([], text="Zalgo\u0301\u0327 " * 15_000)),
         "metadata": (CREATE, _question([]) | {"metadata": {f"k{number}": "v" * 500 for number in range(2_000)}}),
-        "repeated names": ("/v1/tool-sources", {"name": "d", "document": document(2_000) | {"tags": words}}),
+        "2,000 operations": source("many", document(2_000) | {"tags": words}),
         "a pattern that backtracks": (
             CREATE,
             _question([client_tool({"a": {"type": "string", "pattern": "^(a+)+$"}})]),
         ),
+        "references": (CREATE, _question([referring(8_000)])),
+        "40,000 arguments": (f"/v1/tools/{TOOL}/calls", {"arguments": {f"q{number}": 1.5 for number in range(40_000)}}),
+        "a document of 15 MB": source("large", large_document(4_000)),
+        "a document that explodes": source("explosive", doubling_document(40)),
         "a counted pattern": (CREATE, _question([client_tool({"a": {"pattern": "((a{1,99}){1,99}){1,99}"}})])),
     }
 
 
+@contextlib.asynccontextmanager
+async def _warm_system() -> AsyncIterator[System]:
+    """A system that has read a large schema: the server of its worker processes runs, which costs memory once."""
+    async with system() as tested:
+        large = client_tool({"a": {"enum": [f"word-{number}" for number in range(20_000)]}})
+        require((await tested.ask("POST", CREATE, _question([large]))).status == 202, "no large schema was accepted")
+        await tested.settled(seconds=60)
+        yield tested
+
+
 async def _one_request(form: Form, path: str, body: Json) -> Outcome:
     """One request of one key."""
-    async with system() as tested:
+    async with _warm_system() as tested:
         seconds, health, grown, status = await _measured(tested, path, body)
     return Outcome(
         f"{len(json.dumps(body)) / 1e3:,.0f} KB: answered {status} after {seconds:.2f} s; "
@@ -117,7 +165,7 @@ async def _measured(tested: System, path: str, body: Json) -> tuple[float, float
 async def _document_of_patterns(form: Form) -> Outcome:
     """A document of 6,000 patterns, and the restart after it."""
     count = form.count(6_000, 600)
-    async with system() as tested:
+    async with _warm_system() as tested:
         body = {"name": "patterns", "document": document(count), "base_url": tested.tool.url}
         seconds, health, grown, status = await _measured(tested, "/v1/tool-sources", body)
         tested.orchestrator.send(signal.SIGTERM)
@@ -134,7 +182,7 @@ async def _document_of_patterns(form: Form) -> Outcome:
 async def _dear_requests(form: Form) -> Outcome:
     """One request after another; the worst of them counts."""
     slowest, largest, faults = (0.0, ""), (0.0, ""), []
-    async with system() as tested:
+    async with _warm_system() as tested:
         for name, (path, body) in dear_requests().items():
             _, health, grown, status = await _measured(tested, path, body)
             slowest, largest = max(slowest, (health, name)), max(largest, (grown, name))

@@ -150,11 +150,11 @@ SOAK = Check(
 CHECKS = [
     Check(
         "clock", "the wall clock jumps 30 days ahead and an hour back", "no key twice, no output late, nothing failed",
-        _clock, targets="R6",
+        _clock, targets="R6", idle=True,
     ),
     Check("retention", "8 trajectories/s with retention", "log and memory stay level", _retention, short=False,
-          targets="R14"),
-    Check("deleted", "a trajectory is deleted, the others are pruned", "gone, 410 or 404", _deleted),
+          targets="R14", idle=True, limit_s=600),
+    Check("deleted", "a trajectory is deleted, the others are pruned", "gone, 410 or 404", _deleted, idle=True),
     Check("second-orchestrator", "a second orchestrator by a hard link or a removed lock", "refused",
-          _second_orchestrator),
+          _second_orchestrator, idle=True),
 ]  # fmt: skip

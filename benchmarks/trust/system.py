@@ -22,7 +22,6 @@ from benchmarks.trust.services import document, instruction
 from benchmarks.trust.table import require
 
 Json = dict[str, Any]
-ENDED = ("completed", "gave_up", "failed", "exhausted", "cancelled")
 CREATE = "/v1/trajectories"
 
 
@@ -135,12 +134,6 @@ class System:
     async def roles_state(self) -> Json:
         """What the role process counted since its start."""
         async with self.session.get(f"{self.roles.url}/state") as response:
-            state: Json = await response.json()
-            return state
-
-    async def tool_state(self) -> Json:
-        """What the tool counted."""
-        async with self.session.get(f"{self.tool.url}/state") as response:
             state: Json = await response.json()
             return state
 

@@ -53,6 +53,8 @@ class Check:
     run: Callable[[Form], Awaitable[Outcome]]
     short: bool = True
     targets: str = ""
+    # It mostly waits, and its figures bear others beside it.
+    idle: bool = False
     # However slow the machine is.
     limit_s: float = 400.0
 
@@ -102,8 +104,8 @@ def verdict(passed: Verdict) -> str:
     return "not run" if passed is None else "pass" if passed else "FAIL"
 
 
-def show(lines: Sequence[Line], title: str) -> None:
-    """Print the table and the rows' number."""
+def show(lines: Sequence[Line], title: str, *, seconds: float) -> None:
+    """Print the table, the rows' number and the seconds that all took."""
     table = Table("check", "fault", "figure", "goal", "", "s", title=title, title_justify="left")
     for line in lines:
         texts = line.check.name, line.check.fault, line.outcome.figure, line.check.goal, verdict(line.outcome.passed)
@@ -111,7 +113,6 @@ def show(lines: Sequence[Line], title: str) -> None:
     console = Console(width=190 if not Console().is_terminal else None)
     console.print(table)
     failed = [line.check.name for line in lines if line.outcome.passed is False]
-    seconds = sum(line.seconds for line in lines)
     console.print(f"{len(lines)} checks in {seconds:.0f} s; failed: {', '.join(failed) or 'none'}")
 
 

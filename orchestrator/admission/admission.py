@@ -20,6 +20,9 @@ from orchestrator.admission.rates import RateKind, Rates
 from orchestrator.metrics import OrchestratorMetrics
 
 LONGEST_RETRY_S = 120.0
+# `Retry-After` is a random part of the wait, so that clients do not come back together. A rate has no unit earlier.
+QUEUE_JITTER = (0.5, 1.0)
+RATE_JITTER = (1.0, 1.1)
 # A queue that is younger is a burst, which may be as long as the numbers allow; an older one stays as long as it is.
 BURST_S = 10.0
 # While no rate of completion was measured.
@@ -126,7 +129,7 @@ class Admission:
     def _check_queue(self, owner: str, *, background: bool) -> None:
         own = self._active_of(owner)
         wait_s = self._gate.expected_wait_s(owner, background=background)
-        retry_s = (UNKNOWN_WAIT_S if wait_s is None else wait_s) * random.uniform(0.5, 1)  # noqa: S311
+        retry_s = UNKNOWN_WAIT_S if wait_s is None else wait_s
         if own >= self._owner_limit:
             detail = f"{own} trajectories of this owner are not finished, and it may have {self._owner_limit}"
             raise self._refusal("owner-limit", "owner-queue", detail, owner, retry_s)
@@ -143,16 +146,25 @@ class Admission:
             rate = self._rates.get(kind)
             if rate is not None and (wait_s := rate.wait_s(owner)) > 0:
                 detail = f"this owner has used its {rate.per_minute} {kind} a minute"
-                retry_s = wait_s * random.uniform(1, 1.1)  # noqa: S311
-                raise self._refusal("owner-limit", kind, detail, owner, retry_s)
+                raise self._refusal("owner-limit", kind, detail, owner, wait_s, RATE_JITTER)
 
     def _take(self, owner: str, kind: RateKind, units: int = 1) -> None:
         if (rate := self._rates.get(kind)) is not None:
             rate.take(owner, units)
 
-    def _refusal(self, kind: Kind, reason: str, detail: str, owner: str, retry_s: float) -> ServiceError:
+    def _refusal(
+        self,
+        kind: Kind,
+        reason: str,
+        detail: str,
+        owner: str,
+        wait_s: float,
+        jitter: tuple[float, float] = QUEUE_JITTER,
+    ) -> ServiceError:
         self._metrics.refused.labels(reason=reason).inc()
-        retry_after = str(math.ceil(min(LONGEST_RETRY_S, max(1.0, retry_s))))
+        # The longest wait has jitter, too.
+        wait_s = min(wait_s, LONGEST_RETRY_S / jitter[1])
+        retry_after = str(max(1, math.ceil(wait_s * random.uniform(*jitter))))  # noqa: S311
         return ServiceError(
             kind,
             f"{detail}; send the request again after {retry_after} s",

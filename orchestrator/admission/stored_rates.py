@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 
 from alpha_umi import telemetry
-from orchestrator.admission.rates import Rates
+from orchestrator.admission.rates import LONGEST_DEBT_S, WINDOW_S, Rates
 from orchestrator.store import EventStore, StoreError, UsedRate
 
 # A killed process forgets at most what was used in this time.
@@ -24,7 +24,7 @@ async def stored_rates(
     """Restore the rates, and store them while the block runs and at its end. Raises `StoreError` at the start.
 
     Only the time between two processes is taken from the wall clock. A jump of it cannot make an owner wait longer than
-    the rates allow: `Rate.restore` bounds it.
+    the rates allow.
     """
     if not rates:
         yield
@@ -32,7 +32,9 @@ async def stored_rates(
     for used in await store.used_rates():
         for kind, rate in rates.items():
             if kind == used.kind:
-                rate.restore(used.owner, (used.until - now()).total_seconds())
+                # Tokens are counted afterwards, everything else only while there are units left.
+                longest_s = LONGEST_DEBT_S if kind == "tokens" else WINDOW_S
+                rate.restore(used.owner, min(longest_s, (used.until - now()).total_seconds()))
     storing = asyncio.create_task(_store_regularly(rates, store, now, every_s))
     try:
         yield

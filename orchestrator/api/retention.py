@@ -34,7 +34,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     async def prune(body: Prune, user: User) -> Pruned:
         if body.all_owners:
             require_scope(user, "operate")
-        before = orchestrator.now() - timedelta(seconds=body.older_than_s)
+        before = retention.ended_before(timedelta(seconds=body.older_than_s))
         selection = Selection(before, None if body.all_owners else user.owner, body.status)
         act = audit_entry(user, "trajectories.pruned", "trajectories", body.model_dump(mode="json"))
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import time
 import uuid
@@ -18,12 +19,15 @@ from fastapi.responses import JSONResponse, Response
 from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.tool_calls import CallTool, ToolCallResult, ToolDetails, ToolRequest
+from alpha_umi.web.keys import Principal
 from alpha_umi.web.scopes import User
+from orchestrator.api.audit import audit_entry
 from orchestrator.api.bodies import BoundedBodyRoute
 from orchestrator.api.responses import REPLAYED, IdempotencyKey, request_key
 from orchestrator.api.tools import public_record
 from orchestrator.assembly import Orchestrator
-from orchestrator.store import RequestKey
+from orchestrator.runs.idempotency import key_reused
+from orchestrator.store import SHARED, AuditEntry, RequestKey
 from orchestrator.tools.errors import ALL_ARGUMENTS, ArgumentError, ToolGone, UnknownToolError
 from orchestrator.tools.example import example_arguments
 from orchestrator.tools.model import EffectClass, Tool
@@ -62,7 +66,10 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             )
 
         async def carry_out() -> ToolCallResult:
-            orchestrator.admission.count_request(request.state.principal.owner)
+            orchestrator.admission.count_request(user.owner)
+            if tool.effect is not EffectClass.READ:
+                # Before it is sent: a process that is killed must not leave a call that nobody made.
+                await orchestrator.store.record_act(_act(user, name, tool, arguments))
             started = time.monotonic()
             with _unknown_is_not_found(name):
                 timeout_s = orchestrator.settings.tool_timeout_s
@@ -109,12 +116,7 @@ class _KeyedCalls:
         if replayed := name in calls:
             digest, task = calls[name]
             if digest != identity.digest:
-                raise ServiceError(
-                    "idempotency-key-reused",
-                    "an earlier request with this Idempotency-Key had another body",
-                    field="Idempotency-Key",
-                    remedy="send the same body again, or use a new key for a new request",
-                )
+                raise key_reused()
         else:
             task = asyncio.create_task(call())
             calls[name] = identity.digest, task
@@ -123,6 +125,13 @@ class _KeyedCalls:
             if sum(map(len, self._calls.values())) > MAX_KEYS:
                 max(self._calls.values(), key=len).popitem(last=False)
         return await asyncio.shield(task), replayed
+
+
+def _act(user: Principal, name: str, tool: Tool, arguments: dict[str, Any]) -> AuditEntry:
+    """The confirmed call. Of the arguments, which may be private, it holds a digest."""
+    digest = hashlib.sha256(json.dumps(arguments, sort_keys=True, default=str).encode()).hexdigest()
+    details = {"source": tool.source, "shared": tool.owner == SHARED, "effect": tool.effect, "arguments": digest}
+    return audit_entry(user, "tool.called", name, details)
 
 
 def _written_arguments(raw: bytes) -> dict[str, Any]:

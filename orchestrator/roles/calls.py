@@ -131,6 +131,10 @@ class RoleCalls:
             seconds = time.monotonic() - started
             self.metrics.role_seconds.labels(role=request.role, outcome=outcome).observe(seconds)
 
+    def capacity_of(self, role: Role) -> int | None:
+        """How many requests may be under way at the services of a role; None while that is unknown."""
+        return self.capacity or self.roles[role].capacity
+
     async def _send_until_answered(
         self, request: RoleRequest[Answer], on_delta: OnDelta | None, on_wait: OnWait
     ) -> Answer:
@@ -143,7 +147,7 @@ class RoleCalls:
                 with self._waiting(request.role, outage, on_wait):
                     await replicas.wait_available()
                 tried.clear()
-            async with self._slot(request, replicas):
+            async with self._slot(request):
                 replica = replicas.choose(request.trajectory_id, tried=tried)
                 if replica is None:
                     continue
@@ -173,9 +177,9 @@ class RoleCalls:
             raise RoleRefused(f"no service has the role {role}: set ALPHA_UMI_{role.upper()}_URL")
         return self.roles[role]
 
-    def _slot(self, request: RoleRequest[Answer], replicas: ReplicaSet) -> contextlib.AbstractAsyncContextManager[None]:
+    def _slot(self, request: RoleRequest[Answer]) -> contextlib.AbstractAsyncContextManager[None]:
         gate = self.gates[request.role]
-        capacity = self.capacity or replicas.capacity
+        capacity = self.capacity_of(request.role)
         if gate.capacity != capacity:
             gate.capacity = capacity
         return gate.slot(request.owner, background=request.background)

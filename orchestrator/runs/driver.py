@@ -51,7 +51,7 @@ from orchestrator.runs.executor import EffectExecutor, failure_of, log_outcome, 
 from orchestrator.runs.snapshots import snapshot_of
 from orchestrator.runs.turn_slot import TurnSlot
 from orchestrator.store import AuditEntry, NotStorable, RequestKey, Snapshot, TrajectoryRow
-from orchestrator.stream.broadcast import Broadcast, RoleNotice, TextPreview
+from orchestrator.stream.broadcast import Broadcast, Unlogged
 from orchestrator.tools.model import EffectClass, ToolResult
 from orchestrator.tools.tool_sets import ToolSet
 
@@ -100,6 +100,7 @@ class Driver:
         # Set while it waits for an unavailable role; `_unanswered` until the call that waited is answered.
         self.outage: RoleOutage | None = None
         self._unanswered: RoleOutage | None = None
+        self._waits_for_role = asyncio.Event()
         self._seq = seq
         self._dependencies = dependencies
         self._broadcast = broadcast
@@ -229,11 +230,20 @@ class Driver:
         performing = self._dependencies.executor.perform(
             self._row, self.state, self._tools, effect, self._on_delta(effect), partial(self._on_wait, effect)
         )
-        work = await race(performing, self.interrupted(), timeout_s=self._time_to_perform())
+        stop = self._interrupted_or_out_of_time() if self.state.is_closing else self.interrupted()
+        work = await race(performing, stop, timeout_s=self._time_to_perform())
         if not work.cancelled():
             log_outcome(work.result())
             return [self._downgrade_failure(work.result())]
         return self._interruption(effect)
+
+    async def _interrupted_or_out_of_time(self) -> None:
+        """Return when the trajectory is interrupted, or still waits for a role after the deadline."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._time_left()):
+                await self.interrupted()
+                return
+        await race(self.interrupted(), self._waits_for_role.wait())
 
     def _interruption(self, effect: SendEffect) -> list[Event]:
         """The events of an aborted effect."""
@@ -266,7 +276,7 @@ class Driver:
         return self.slot.seconds_left
 
     def _time_to_perform(self) -> float:
-        """Seconds for an effect. The answer has at least the time of a role call, also after the deadline."""
+        """Seconds for an effect. An answer that its role generates may end after the deadline."""
         if not self.state.is_closing:
             return self._time_left()
         return max(self._time_left(), self._dependencies.executor.calls.timeout_s)
@@ -279,7 +289,7 @@ class Driver:
         if role == "caller":
             return None
         step, after = effect.step, self._seq
-        return lambda text: self._broadcast.publish([TextPreview(TextDelta(role, step, text), after)])
+        return lambda text: self._broadcast.publish([Unlogged(TextDelta(role, step, text), after)])
 
     def _on_wait(self, effect: SendEffect, reason: str | None) -> None:
         """A role call begins to wait for its role, or is sent again (None)."""
@@ -288,7 +298,11 @@ class Driver:
         role = role_of(effect)
         self.outage = None if reason is None else RoleOutage(role, reason)
         self._unanswered = self.outage or self._unanswered
-        self._broadcast.publish_notice(RoleNotice(self.outage or RoleRecovered(role), self._seq))
+        if self.outage is None:
+            self._waits_for_role.clear()
+        else:
+            self._waits_for_role.set()
+        self._broadcast.publish_notice(Unlogged(self.outage or RoleRecovered(role), self._seq))
 
     async def _record(self, *events: Event, request: RequestKey | None = None) -> None:
         """Append the events and the automatic events after them in one commit."""
@@ -317,6 +331,7 @@ class Driver:
         if isinstance(events[-1], ActionRequired):
             self._inbox.expect(seconds=self._dependencies.client_tool_timeout_s)
         self.state, self._seq, self.outage, self._unanswered = state, rows[-1].seq, None, None
+        self._waits_for_role.clear()
         self.ended_at = rows[-1].at if state.phase is Phase.FINISHED else None
         self._update_settled()
         self._broadcast.publish(

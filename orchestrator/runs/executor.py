@@ -198,7 +198,7 @@ class EffectExecutor:
             else:
                 tool = self.registered_tools(state, tools).get(effect.name)
                 if tool is None:
-                    raise ToolGone("is gone: its source no longer offers it")
+                    raise ToolGone
                 result = await self.registry.call(
                     tool,
                     with_written_numbers(effect.arguments, state.history[-1].content),

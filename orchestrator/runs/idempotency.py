@@ -9,6 +9,7 @@ from typing import Literal
 from weakref import WeakValueDictionary
 
 from alpha_umi.contract.problems import ServiceError
+from orchestrator.admission.admission import Admission
 from orchestrator.runs.manager import Run, RunManager
 from orchestrator.store import EventStore, IdempotencyKeyExists, IdempotencyRecord, RequestKey
 
@@ -35,10 +36,13 @@ class IdempotencyStore:
     Only accepted requests are recorded: a refused request can be corrected and sent again with its key.
     """
 
-    def __init__(self, store: EventStore, runs: RunManager, *, after_outage: AfterOutage = "resume") -> None:
+    def __init__(
+        self, store: EventStore, runs: RunManager, admission: Admission, *, after_outage: AfterOutage = "resume"
+    ) -> None:
         """`after_outage`: whether a repeated request resumes a turn that an outage of a role has ended."""
         self._store = store
         self._runs = runs
+        self._admission = admission
         self._after_outage = after_outage
         self._locks: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
 
@@ -61,16 +65,23 @@ class IdempotencyStore:
 
     async def _replay(self, request: RequestKey, record: IdempotencyRecord) -> AcceptedRequest:
         if record.digest != request.digest:
-            raise ServiceError(
-                "idempotency-key-reused",
-                f"an earlier request with this {HEADER} had another body",
-                field=HEADER,
-                remedy="send the same body again, or use a new key for a new request",
-                extra={"trajectory_id": record.trajectory_id},
-            )
+            raise key_reused(trajectory_id=record.trajectory_id)
         run = await self._runs.attach(record.trajectory_id, owner=request.owner)
         if run is None and self._after_outage == "resume":
-            run = await self._runs.resume(record.trajectory_id, owner=request.owner, seq=record.seq)
+            run = await self._runs.resume(
+                record.trajectory_id, owner=request.owner, seq=record.seq, admission=self._admission
+            )
         if run is not None:
             run.detached = True
         return AcceptedRequest(record.trajectory_id, record.seq, run, replayed=True)
+
+
+def key_reused(**extra: str) -> ServiceError:
+    """The refusal of a request whose key an earlier one had with another body."""
+    return ServiceError(
+        "idempotency-key-reused",
+        f"an earlier request with this {HEADER} had another body",
+        field=HEADER,
+        remedy="send the same body again, or use a new key for a new request",
+        extra=extra,
+    )

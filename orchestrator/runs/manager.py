@@ -22,6 +22,7 @@ from alpha_umi.trajectory import (
     advance,
     replay,
 )
+from orchestrator.admission.admission import Admission
 from orchestrator.admission.running_capacity import RunningCapacity
 from orchestrator.log import new_event, replay_stored_log
 from orchestrator.race import race
@@ -166,10 +167,11 @@ class RunManager:
         snapshot = RunSnapshot(ended.row, continued, rows[-1].seq, turn_seq, now, ended.tools)
         return self._start(snapshot, background=background, detached=background or request is not None)
 
-    async def resume(self, trajectory_id: str, *, owner: str, seq: int) -> Run | None:
+    async def resume(self, trajectory_id: str, *, owner: str, seq: int, admission: Admission) -> Run | None:
         """Continue the newest turn where an outage of a role has ended it.
 
-        None if none has, or if row `seq` belongs to an earlier turn. Raises `StoreError`.
+        None if none has, or if row `seq` belongs to an earlier turn. Raises `StoreError`, and `ServiceError` where the
+        server takes no more work now.
         """
         row = await self._store.get(trajectory_id, owner=owner)
         if row.status != "failed":
@@ -178,7 +180,8 @@ class RunManager:
         if failed.state.interrupted is None or seq < failed.turn_seq:
             return None
         try:
-            return await self.continue_(failed, TurnResumed(), background=row.background, request=None)
+            with admission.accept(owner, background=row.background):
+                return await self.continue_(failed, TurnResumed(), background=row.background, request=None)
         except SequenceConflict:
             # Another request was faster.
             return self.find(trajectory_id, owner=owner)

@@ -22,7 +22,7 @@ _log = telemetry.logger(__name__)
 
 
 class Recovery:
-    """The task that resumes trajectories, oldest first."""
+    """The task that resumes trajectories, of all owners in turn."""
 
     def __init__(self, store: EventStore, runs: RunManager, metrics: OrchestratorMetrics) -> None:
         self._store = store

@@ -84,6 +84,7 @@ from orchestrator.store.writes import (
     IDEMPOTENCY_RETENTION,
     LogWrite,
     SourceWrite,
+    write_act,
     write_logs,
     write_snapshots,
     write_sources,
@@ -281,7 +282,7 @@ class EventStore(ABC):
         return Page(rows[:limit], is_cut or len(rows) > limit)
 
     async def unfinished(self) -> Ids:
-        """Ids of unfinished trajectories, oldest first: a restarted orchestrator continues them."""
+        """Ids of unfinished trajectories, an owner's oldest first, owners in turn, for a restarted orchestrator."""
         return (await self._read(UNFINISHED, lambda row: str(row["id"]))).items
 
     async def find_idempotency_record(self, request: RequestKey) -> IdempotencyRecord | None:
@@ -306,6 +307,10 @@ class EventStore(ABC):
         """The registrations of every owner, by name. Raises `StoreDamaged`."""
         every = select(TOOL_SOURCES).order_by(TOOL_SOURCES.c.owner, TOOL_SOURCES.c.name)
         return (await self._read(every, read_tool_source)).items
+
+    async def record_act(self, act: AuditEntry) -> None:
+        """Record an act that changes nothing else in this database."""
+        await self._transact(partial(write_act, act=act))
 
     async def audit_log(self, *, limit: int, after: int | None = None) -> AuditLog:
         """At most `limit` acts of all owners, newest first, those older than the act `after`. Raises `StoreDamaged`."""

@@ -41,6 +41,7 @@ class LockedFile:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 self._lock()
+                self._refuse_earlier_version()
             except (OSError, StoreInUse):
                 os.close(self._descriptor)
                 raise
@@ -74,6 +75,14 @@ class LockedFile:
             fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, _REQUEST)
         except BlockingIOError as error:
             raise self._in_use() from error
+
+    def _refuse_earlier_version(self) -> None:
+        """Orchestrators of schema 4 and before hold a lock on a file beside the database, and would go on beside us."""
+        with suppress(FileNotFoundError), open(self.path.with_name(f"{self.path.name}.lock"), "rb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise self._in_use() from error
 
     def _in_use(self) -> StoreInUse:
         return StoreInUse(

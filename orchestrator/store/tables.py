@@ -182,7 +182,12 @@ _WITHOUT_BODY = case(
     else_=_PAYLOAD,
 )
 
-UNFINISHED: Select[Any] = select(TRAJECTORIES.c.id).where(TRAJECTORIES.c.finished_at.is_(None)).order_by(*_AGE)
+# Owners take turns.
+UNFINISHED: Select[Any] = (
+    select(TRAJECTORIES.c.id)
+    .where(TRAJECTORIES.c.finished_at.is_(None))
+    .order_by(func.row_number().over(partition_by=TRAJECTORIES.c.owner, order_by=_AGE), *_AGE)
+)
 
 
 # Last sequence numbers of the logs `ids`, locked until the commit; always in one order, which avoids deadlocks.

@@ -185,8 +185,13 @@ def write_sources(connection: Connection, writes: Sequence[SourceWrite]) -> Sequ
             row = {"owner": write.owner, "name": write.name, "document": write.document}
             connection.execute(insert(TOOL_SOURCES).values(row))
         if write.audit is not None:
-            connection.execute(insert(AUDIT).values(audit_row(write.audit)))
+            write_act(connection, act=write.audit)
     return existed
+
+
+def write_act(connection: Connection, act: AuditEntry) -> None:
+    """Add an act to the audit log."""
+    connection.execute(insert(AUDIT).values(audit_row(act)))
 
 
 def write_tool_set(connection: Connection, digest: str, document: str) -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from alpha_umi.contract.stream_events import RoleOutage, RoleRecovered, TextDelta
+from alpha_umi.contract.stream_events import LiveEvent
 from alpha_umi.trajectory import ToolObserved
 from orchestrator.log import LoggedEvent
 
@@ -24,18 +24,10 @@ _ITEM_BYTES: Final = 256
 
 
 @dataclass(frozen=True)
-class TextPreview:
-    """Text that a role just wrote, between row `after` of the log and the next one."""
+class Unlogged:
+    """An event between row `after` of the log and the next one."""
 
-    delta: TextDelta
-    after: int
-
-
-@dataclass(frozen=True)
-class RoleNotice:
-    """The trajectory begins or ends to wait for a role, between row `after` of the log and the next one."""
-
-    event: RoleOutage | RoleRecovered
+    event: LiveEvent
     after: int
 
 
@@ -51,7 +43,7 @@ class Closed:
     stopping: bool
 
 
-FeedItem = LoggedEvent | TextPreview | RoleNotice | Overflow | Closed
+FeedItem = LoggedEvent | Unlogged | Overflow | Closed
 
 
 class Listener:
@@ -88,7 +80,7 @@ class Broadcast:
     def __init__(self) -> None:
         self._listeners: set[Listener] = set()
         self._closed: Closed | None = None
-        self._notice: RoleNotice | None = None
+        self._notice: Unlogged | None = None
 
     @property
     def has_listeners(self) -> bool:
@@ -122,7 +114,7 @@ class Broadcast:
             for listener in self._listeners:
                 listener.put(streamed, size)
 
-    def publish_notice(self, notice: RoleNotice) -> None:
+    def publish_notice(self, notice: Unlogged) -> None:
         """Send the notice to every listener, and to those that come later."""
         self._notice = notice
         self.publish([notice])
@@ -144,10 +136,8 @@ def _without_body(item: FeedItem) -> FeedItem:
 def _size(item: FeedItem) -> int:
     """Bytes of memory of an item: those of its texts, and a flat rate."""
     match item:
-        case LoggedEvent():
+        case LoggedEvent() | Unlogged():
             texts = vars(item.event).values()
-        case TextPreview():
-            texts = vars(item.delta).values()
-        case RoleNotice() | Overflow() | Closed():
+        case Overflow() | Closed():
             return 0
     return _ITEM_BYTES + sum(sys.getsizeof(text) for text in texts if isinstance(text, str))

@@ -13,7 +13,7 @@ from alpha_umi.contract.stream_events import Reconnect
 from alpha_umi.trajectory import Phase, State
 from orchestrator.log import LoggedEvent, read_stored_log
 from orchestrator.store import EventStore, StoreDamaged, StoreUnavailable, TrajectoryNotFound, TrajectoryRow
-from orchestrator.stream.broadcast import Broadcast, Closed, Listener, Overflow, RoleNotice, TextPreview
+from orchestrator.stream.broadcast import Broadcast, Closed, Listener, Overflow, Unlogged
 from orchestrator.stream.serialization import serialize, serialize_live, serialize_reconnect
 
 _log = telemetry.logger(__name__)
@@ -58,9 +58,9 @@ class _Follower:
             yield event
         while self._listener is not None and not self._ended:
             match item := await self._listener.get():
-                case TextPreview() | RoleNotice():
+                case Unlogged():
                     if item.after == self._seq:
-                        yield serialize_live(item.delta if isinstance(item, TextPreview) else item.event)
+                        yield serialize_live(item.event)
                 case LoggedEvent(seq=seq) if seq <= self._seq:
                     continue
                 case LoggedEvent(seq=seq) if seq == self._seq + 1:

@@ -6,7 +6,7 @@ import json
 
 from sse_starlette import ServerSentEvent
 
-from alpha_umi.contract.stream_events import Reconnect, RoleOutage, RoleRecovered, TextDelta, event_data, live_data
+from alpha_umi.contract.stream_events import LiveEvent, Reconnect, event_data, live_data
 from alpha_umi.contract.trajectories import as_trajectory
 from alpha_umi.trajectory import TrajectoryFinished
 from orchestrator.log import LoggedEvent
@@ -29,7 +29,7 @@ def serialize(logged: LoggedEvent, trajectory: TrajectoryRow, *, last: bool = Tr
     return None if data is None else ServerSentEvent(data, event=logged.event.type, id=str(logged.seq), sep=SEPARATOR)
 
 
-def serialize_live(event: TextDelta | RoleOutage | RoleRecovered) -> ServerSentEvent:
+def serialize_live(event: LiveEvent) -> ServerSentEvent:
     """Live text, or the availability of a role. It has no id, because it is not in the log."""
     return ServerSentEvent(json.dumps(live_data(event)), event=event.name, sep=SEPARATOR)
 

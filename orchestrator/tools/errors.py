@@ -20,7 +20,7 @@ ToolsError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -44,6 +44,12 @@ class ToolSourceError(ToolsError):
         self.remedy = remedy
         self.left_out: Sequence[LeftOut] = ()
 
+    def map_texts(self, change: Callable[[str], str]) -> None:
+        """Replace each text by what `change` makes of it."""
+        self.message, self.field, self.remedy = change(self.message), change(self.field), change(self.remedy)
+        self.args = (f"{self.field}: {self.message}; {self.remedy}",)
+        self.left_out = [each.map_texts(change) for each in self.left_out]
+
     def __reduce__(self) -> tuple[Any, ...]:
         # It travels between processes, and its text is not made of its arguments alone.
         return _same_error, (type(self), self.args, self.__dict__)
@@ -66,6 +72,11 @@ class SourceUnreachableError(ToolSourceError):
 class SourceExistsError(ToolSourceError):
     """The source has the name of one that is registered."""
 
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"a source {name!r} is registered", field="name", remedy="remove it first, or choose another name"
+        )
+
 
 class SourceLimitError(ToolSourceError):
     """The owner has as many sources, or tools, as allowed."""
@@ -84,6 +95,9 @@ class UnknownSourceError(ToolSourceError):
 
 class ToolGone(ToolsError):
     """A tool that was chosen is not registered any more, or as another one; nothing was sent. The text has no name."""
+
+    def __init__(self, reason: str = "is gone: its source no longer offers it") -> None:
+        super().__init__(reason)
 
 
 class UnknownToolError(ToolsError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from functools import cached_property
@@ -70,6 +70,10 @@ class LeftOut:
     operation: str
     field: str
     reason: str
+
+    def map_texts(self, change: Callable[[str], str]) -> LeftOut:
+        """The same with what `change` makes of each text."""
+        return LeftOut(change(self.name), change(self.operation), change(self.field), change(self.reason))
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ class ToolRegistry:
     def _provider(self, tool: Tool) -> ToolProvider:
         registered = self.find(tool)
         if registered is None:
-            raise ToolGone("is gone: its source no longer offers it")
+            raise ToolGone
         if not tool.is_same(registered):
             raise ToolGone("is not the one that was chosen: its source describes it otherwise now")
         return self._sources[SourceKey(tool.owner, tool.source)].provider
@@ -190,11 +190,7 @@ class ToolRegistry:
 
     def _refuse_same_source(self, key: SourceKey) -> None:
         if key in self._sources:
-            raise SourceExistsError(
-                f"a source {key.name!r} is registered",
-                field="name",
-                remedy="remove it first, or choose another name",
-            )
+            raise SourceExistsError(key.name)
 
     def _refuse_too_many(self, owner: str, tools: int, max_tools: int | None) -> None:
         registered = sum(len(loaded.tools) for key, loaded in self._sources.items() if key.owner == owner)

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from alpha_umi import telemetry
 from alpha_umi.contract.tool_sources import Origin
 from alpha_umi.roles.turns import estimated_tokens
+from alpha_umi.web.keys import CURRENT_OWNER
 from orchestrator.store import SHARED, AuditEntry, EventStore, StoreError
 from orchestrator.tools.errors import SourceExistsError, SourceLimitError, ToolSourceError, UnknownSourceError
 from orchestrator.tools.kinds import parse_source
@@ -190,11 +191,7 @@ class ToolSources:
         """Raises `ToolSourceError` for a name that the owner sees already, or a source too many."""
         taken = {*self._entries, *self._adding}
         if not {key, SourceKey(SHARED, key.name), SourceKey(owner, key.name)}.isdisjoint(taken):
-            raise SourceExistsError(
-                f"a source {key.name!r} is registered",
-                field="name",
-                remedy="remove it first, or choose another name",
-            )
+            raise SourceExistsError(key.name)
         if key.owner != SHARED and sum(other.owner == owner for other in taken) >= self._max_sources:
             raise SourceLimitError(
                 f"the owner {owner!r} has {self._max_sources} sources already, which is the limit",
@@ -206,7 +203,11 @@ class ToolSources:
         source = self._vault.opened(entry.source, entry.owner, entry.sealed)
         if entry.origin == "api" and entry.owner == SHARED:
             source = self._vault.expanded(source)
-        provider = await self._registry.add_source(source, owner=entry.owner, max_tools=max_tools)
+        token = CURRENT_OWNER.set(entry.owner)
+        try:
+            provider = await self._registry.add_source(source, owner=entry.owner, max_tools=max_tools)
+        finally:
+            CURRENT_OWNER.reset(token)
         name, left_out = entry.source.name, provider.left_out
         _log.info("tool_source.registered", source=name, tools=len(provider.tools), left_out=len(left_out))
         for each in left_out[:MAX_LOGGED]:

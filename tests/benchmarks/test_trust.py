@@ -8,23 +8,14 @@ import pytest
 
 from benchmarks.trust.checks import CHECKS
 from benchmarks.trust.encodings import answers, shows
+from benchmarks.trust.named_tests import failure
 from benchmarks.trust.table import Check, Form, Outcome, carry_out, chosen, markdown
 
 SHORT = Form(short=True, patience=10)
-# Checks whose goals are not reached yet.
-PENDING = frozenset((
-    "credentials", "dear-requests", "document-of-patterns", "endless-continue", "many-patterns", "names", "patterns",
-    "patterns-in-caller", "planted-bugs", "slow-readers", "stuck-tool",
-))  # fmt: skip
-
-
-def parameter(check: Check) -> object:
-    marks = [pytest.mark.skip(reason="its goal is not reached yet")] if check.name in PENDING else []
-    return pytest.param(check, id=check.name, marks=marks)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("check", [parameter(check) for check in chosen(CHECKS, names=[], form=SHORT)])
+@pytest.mark.parametrize("check", chosen(CHECKS, names=[], form=SHORT), ids=lambda check: check.name)
 def test_the_goal_is_reached(check: Check) -> None:
     outcome = asyncio.run(carry_out(check, SHORT)).outcome
     if outcome.passed is None:
@@ -46,6 +37,13 @@ async def test_a_check_that_raises_has_failed() -> None:
     line = await carry_out(Check("broken", "a fault", "a goal", run), SHORT)
     assert line.outcome == Outcome("RuntimeError: no | port", False)
     assert "| a fault | RuntimeError: no \\| port | a goal | FAIL | `broken` |" in markdown([line])
+
+
+def test_only_the_failure_of_a_test_shows_a_planted_bug() -> None:
+    lines = ">       assert before == after", "E       assert 1 == 2", "/x.py:3: AssertionError", "1 failed in 0.1s"
+    assert failure("\n".join(lines)) == "\n".join(lines[:2])
+    assert failure("E   ImportError: no\nERROR tests/x.py\n1 error in 0.1s") == ""
+    assert failure("E   OSError: in use\n1 failed, 1 error in 0.1s") == ""
 
 
 def test_the_encodings_are_recognized() -> None:

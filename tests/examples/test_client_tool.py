@@ -43,7 +43,7 @@ async def test_the_example_answers_with_what_is_in_the_clients_folder(
             env=os.environ | {"ALPHA_UMI_URL": str(http.base_url)},
         )  # fmt: skip
         assert (ran.returncode, ran.stdout) == (0, "LICENSE has 201 lines.\n"), ran.stderr
-        (result,) = (await http.get("/v1/trajectories")).json()["data"]
+        (result,) = (await http.get("/v1/trajectories?include=steps")).json()["data"]
     assert result["steps"][0]["action"]["arguments"] == {"file": "LICENSE"}
     assert result["steps"][0]["observation"]["content"] == "201 lines"
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
+from support.orchestrator_process import free_port
 from support.orchestrator_world import Client, World
 from support.scripted_roles import Reply, call, decide, in_turn, problem
-from support.serving_on_loopback import until
+from support.serving_on_loopback import serving, until
 
 ASK = {"name": "ask_user", "description": "Ask the user", "parameters": {"type": "object", "properties": {}}}
 NARROW = {"max_running": 1, "max_queued": 2}
@@ -151,6 +152,24 @@ async def test_a_trajectory_that_waits_for_its_client_lets_others_proceed(world:
         released.set()
         for each in (running, waiting["id"]):
             assert (await client.finished(each))["status"] == "completed"
+
+
+async def test_a_turn_is_resumed_after_an_outage_only_if_there_is_room(world: World) -> None:
+    away = free_port()
+    world.roles.planner = in_turn(decide("ask", "caller"), decide("done", "conclusion"))
+    world.roles.caller = in_turn(call("ask_user"))
+    settings = {"planner_url": f"http://127.0.0.1:{away}", "trajectory_timeout_s": 6, "max_running": 1, "max_queued": 0}
+    async with world.orchestrator(**settings) as client:
+        failed = await submit(client, key="k")
+        assert (await client.finished(failed.json()["id"]))["error"]["code"] == "planner_unavailable"
+        async with serving(world.roles.application(), port=away):
+            other = await client.run(tools=[ASK])
+            assert other["status"] == "requires_action"
+            refused(await submit(client, key="k"), 429, "owner-limit", "owner-queue")
+            await client.http.post(f"/v1/trajectories/{other['id']}/cancel")
+            resumed = await submit(client, key="k")
+            assert (resumed.status_code, resumed.json()["id"]) == (202, failed.json()["id"])
+            assert (await client.finished(failed.json()["id"]))["status"] == "completed"
 
 
 async def test_what_waits_for_its_turn_is_resumed_by_the_next_process(world: World) -> None:

@@ -142,19 +142,29 @@ async def test_a_call_that_is_sent_again_has_the_digits_that_the_caller_wrote(wo
     assert rows[-1].json()["steps"][0]["action"]["arguments"] == {"item": 1.1}
 
 
-def settings_with_another_effect(world: World) -> dict[str, Any]:
-    """Settings with the shop, whose orders are said to be reads."""
+def settings_with_another_effect(world: World, path: str, method: str, effect: str) -> dict[str, Any]:
+    """Settings with the shop, one of whose tools states another effect class."""
     settings = world.environment()
     source = world.shop.source(world.shop_url)
-    source["document"]["paths"]["/orders/{item}"]["post"]["x-effect"] = "read"
+    source["document"]["paths"][path][method]["x-effect"] = effect
     Path(settings["tool_sources"]).write_text(json.dumps({"sources": [source]}), encoding="utf-8")
     return settings
 
 
-async def test_recovery_decides_by_the_effect_class_that_was_recorded(world: World) -> None:
-    """A write that was under way is not sent again, whatever its source says of it afterwards."""
-    world.roles.planner = lambda body: decide("done", "conclusion") if observed(body) else decide("order", "caller")
-    world.roles.caller = lambda _: call("order", item="lamp")
+@pytest.mark.parametrize(
+    ("tool", "recorded", "operation"),
+    [
+        # A write that was under way is not sent again, whatever its source says of it afterwards.
+        ("order", "unkeyed_write", ("/orders/{item}", "post", "read")),
+        # A read could be sent again, but its tool is another one now. That it was not called would not be true.
+        ("look_up", "read", ("/items/{item}", "get", "keyed_write")),
+    ],
+)
+async def test_recovery_decides_by_what_was_recorded(
+    world: World, tool: str, recorded: str, operation: tuple[str, str, str]
+) -> None:
+    world.roles.planner = lambda body: decide("done", "conclusion") if observed(body) else decide("call", "caller")
+    world.roles.caller = lambda _: call(tool, item="lamp")
     settings = world.environment()
     body = {"instruction": "Order!", "background": True}
     with orchestrator_process(settings | {"failpoint": "tool.after_send:1"}) as first:
@@ -163,11 +173,11 @@ async def test_recovery_decides_by_the_effect_class_that_was_recorded(world: Wor
         await asyncio.to_thread(first.process.join, 20)
     with closing(sqlite3.connect(f"file:{world.folder}/log.db?mode=ro", uri=True)) as log:
         payloads = log.execute("SELECT payload FROM events WHERE type = 'effect.intended' ORDER BY seq").fetchall()
-    assert [json.loads(payload)["effect_class"] for (payload,) in payloads] == [None, None, "unkeyed_write"]
-    with orchestrator_process(settings_with_another_effect(world)) as second:
+    assert [json.loads(payload)["effect_class"] for (payload,) in payloads] == [None, None, recorded]
+    with orchestrator_process(settings_with_another_effect(world, *operation)) as second:
         async with httpx.AsyncClient(base_url=second.address) as http:
             path = f"/v1/trajectories/{trajectory_id}/events"
             async with asyncio.timeout(20), aconnect_sse(http, "GET", path) as events:
                 rows = [event async for event in events.aiter_sse() if not event.event.endswith(".delta")]
     assert rows[-1].json()["steps"][0]["observation"]["content"].startswith("UNKNOWN")
-    assert len(world.shop.executed("order")) == 1
+    assert len(world.shop.executed(tool)) == 1

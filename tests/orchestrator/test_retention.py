@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from support.orchestrator_world import Client, World
 from support.scripted_roles import hang, in_turn
 
@@ -49,9 +51,18 @@ async def test_old_trajectories_are_pruned_by_age_and_status(client: Client) -> 
     assert {(await client.http.get(f"/v1/trajectories/{each}")).status_code for each in ids} == {410}
 
 
-async def test_trajectories_are_exported_and_deleted_after_the_retention_period(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("page_bytes", [1, 2**20])
+async def test_trajectories_are_exported_and_deleted_after_the_retention_period(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page_bytes: int
+) -> None:
+    monkeypatch.setattr("orchestrator.retention.PAGE_BYTES", page_bytes)
     folder = tmp_path / "exports"
     folder.mkdir()
+    # An earlier process was killed while it wrote a line.
+    for day in (0, 1):
+        path = folder / f"trajectories-{datetime.now(UTC) + timedelta(days=day):%Y-%m-%d}.jsonl"
+        path.write_text('{"complete": true}\n{"trajectory": {"id": "' + "x" * 100_000, encoding="utf-8")
+        path.chmod(0o600)
     async with world.orchestrator() as client:
         trajectory = await client.run()
     async with world.orchestrator(retention=0.000_001, retention_export=folder) as client:
@@ -62,10 +73,12 @@ async def test_trajectories_are_exported_and_deleted_after_the_retention_period(
         async with asyncio.timeout(20):
             while not await deleted():
                 await asyncio.sleep(0.05)
-    [file] = folder.iterdir()
+    [file] = [path for path in folder.iterdir() if trajectory["id"] in path.read_text(encoding="utf-8")]
     assert file.stat().st_mode & 0o777 == 0o600
-    [line] = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    first, line = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    assert first == {"complete": True}
     assert line["trajectory"]["id"] == trajectory["id"]
+    assert [event["seq"] for event in line["events"]] == list(range(1, len(line["events"]) + 1))
     assert line["events"][-1]["type"] == "trajectory.finished"
 
 
@@ -78,3 +91,16 @@ async def test_nothing_is_deleted_that_cannot_be_exported(world: World, tmp_path
         answer = await client.http.post("/v1/prune", json={"older_than_s": 0})
         assert (answer.status_code, "nothing was deleted" in answer.json()["detail"]) == (503, True)
         assert (await client.http.get(f"/v1/trajectories/{trajectory['id']}")).status_code == 200
+
+
+async def test_no_jump_of_the_clock_makes_a_new_end_look_old(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither one back before the end, nor one forward before the deletion."""
+    trajectories = client.orchestrator.runs._dependencies.log_writer
+    now, jump = trajectories.now, timedelta(days=-60)
+    monkeypatch.setattr(trajectories, "now", lambda: now() + jump)
+    monkeypatch.setattr(client.orchestrator.retention, "_now", lambda: now() + jump)
+    path = f"/v1/trajectories/{(await client.run())['id']}"
+    for days in (0, 60):
+        jump = timedelta(days=days)
+        assert (await client.http.post("/v1/prune", json={"older_than_s": 86_400})).json()["deleted"] == 0
+    assert (await client.http.get(path)).status_code == 200

@@ -61,6 +61,23 @@ async def test_an_outage_costs_time_only(world: World, role: str) -> None:
     assert (result["status"], result["waiting_for"]) == ("completed", None)
 
 
+@pytest.mark.parametrize(
+    ("planner_s", "ended"), [(0, ("failed", "summarizer_unavailable")), (30, ("exhausted", "deadline"))]
+)
+async def test_the_summarizer_is_waited_for_until_the_deadline_as_well(
+    world: World, planner_s: float, ended: tuple[str, str]
+) -> None:
+    """The time of a role call, which an answer has after the deadline, is for generating it."""
+    decision = decide("done", "conclusion")
+    world.roles.planner = in_turn(hang() if planner_s else decision)
+    async with (
+        world.orchestrator(summarizer_url=closed_address(), trajectory_timeout_s=2, role_timeout_s=600) as client,
+        asyncio.timeout(60),
+    ):
+        result = await client.run()
+    assert (result["status"], result["error"]["code"]) == ended
+
+
 async def test_a_role_that_never_answers(world: World) -> None:
     world.roles.summarizer = in_turn(hang())
     async with world.orchestrator(role_timeout_s=0.2, trajectory_timeout_s=1) as client:

@@ -85,7 +85,7 @@ async def test_a_trajectory_that_another_writer_appended_to_is_abandoned(client:
     assert (response.status_code, response.json()["type"]) == (500, f"{PROBLEM}internal")
     trajectory_id = response.json()["trajectory_id"]
     cancelled = await client.http.post(f"/v1/trajectories/{trajectory_id}/cancel")
-    assert (cancelled.status_code, "not being driven" in cancelled.json()["detail"]) == (500, True)
+    assert (cancelled.status_code, "damaged" in cancelled.json()["detail"]) == (500, True)
     assert world.roles.bodies_of("summarizer") == []
 
 

@@ -27,7 +27,7 @@ from alpha_umi.trajectory import (
 )
 from orchestrator.log import LoggedEvent, new_event, read_log
 from orchestrator.store import EventStore, open_store
-from orchestrator.stream.broadcast import MAX_QUEUED_BYTES, Broadcast, Closed, Overflow, TextPreview
+from orchestrator.stream.broadcast import MAX_QUEUED_BYTES, Broadcast, Closed, Overflow, Unlogged
 from orchestrator.stream.follow import follow
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -90,8 +90,8 @@ async def append(store: EventStore, *events: Event) -> list[LoggedEvent]:
     return list(read_log(await store.events("t")))[end:]
 
 
-def preview(role: WritingRole, step: int, text: str, *, after: int) -> TextPreview:
-    return TextPreview(TextDelta(role, step, text), after)
+def preview(role: WritingRole, step: int, text: str, *, after: int) -> Unlogged:
+    return Unlogged(TextDelta(role, step, text), after)
 
 
 async def test_news_with_gaps_and_repetitions(store: EventStore) -> None:

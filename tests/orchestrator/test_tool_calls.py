@@ -7,8 +7,11 @@ import json
 from typing import Any
 
 import httpx
+import pytest
 from support.openapi_documents import OK, openapi_document
 from support.orchestrator_world import Client, World
+
+from orchestrator.store import AuditEntry, EventStore, StoreUnavailable
 
 SECRET = "canary-credential-7f3a"
 NOWHERE = [{"url": "http://127.0.0.1:1"}]
@@ -60,6 +63,22 @@ async def test_a_call_that_may_change_something_is_confirmed(client: Client, wor
     assert world.shop.journal == []
     assert (await call(client, "order", arguments={"item": "lamp"}, confirm=True)).json()["status"] == 200
     assert world.shop.executed("order") == [("lamp", "")]
+    await call(client, "look_up", arguments={"item": "lamp"}, confirm=True)
+    (act,) = (await client.http.get("/v1/audit")).json()["data"]
+    assert (act["action"], act["object"], act["key_id"]) == ("tool.called", "order", "anonymous")
+    assert (act["details"]["effect"], act["details"]["source"]) == ("unkeyed_write", "shop")
+    assert "lamp" not in str(act)
+
+
+async def test_a_confirmed_call_that_cannot_be_recorded_is_not_sent(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(self: EventStore, act: AuditEntry) -> None:
+        raise StoreUnavailable("full")
+
+    monkeypatch.setattr(EventStore, "record_act", fails)
+    assert (await call(client, "order", arguments={"item": "lamp"}, confirm=True)).status_code == 503
+    assert world.shop.journal == []
 
 
 async def test_calls_with_one_key_are_carried_out_once(client: Client, world: World) -> None:
@@ -100,6 +119,31 @@ async def test_numbers_keep_their_digits(client: Client) -> None:
     assert (infinite.status_code, infinite.json()["errors"][0]["field"]) == (422, "arguments")
     result = await client.http.post("/v1/tools/pay/calls", content=body, headers=headers)
     assert result.json()["request"]["url"] == "http://127.0.0.1:1/a?amount=1.10"
+
+
+async def test_a_document_that_repeats_the_credential_discloses_it_to_nobody(client: Client) -> None:
+    quoted = "".join(f"\\u{ord(character):04x}" for character in SECRET)
+    leaks = {"type": "string", "enum": [SECRET, "red"], "description": f"such as {quoted}"}
+    documented = {"summary": f"Send {SECRET}", "responses": OK}
+    paths = {
+        f"/{SECRET}/items": {
+            "get": documented
+            | {"operationId": "items", "parameters": [{"name": SECRET, "in": "query", "schema": leaks}]},
+            "post": documented | {"operationId": SECRET},
+            "put": documented | {"operationId": "broken", "parameters": [{"name": SECRET, "in": "nowhere"}]},
+        }
+    }
+    document = json.dumps(openapi_document(paths, servers=[{"url": f"http://127.0.0.1:1/{SECRET}"}]))
+    source = {"name": "echo", "document": document, "headers": {"X-Key": SECRET}}
+    answers = [await client.http.post("/v1/tool-sources", json=source)]
+    assert answers[0].status_code == 201, answers[0].text
+    assert [left_out["reason"] for left_out in answers[0].json()["left_out"]]
+    answers += [await client.http.get(path) for path in ("/v1/tools", "/v1/tools/items", "/v1/tool-sources")]
+    del paths[f"/{SECRET}/items"]["get"]
+    source |= {"name": "worse", "document": openapi_document(paths, servers=NOWHERE)}
+    answers.append(await client.http.post("/v1/tool-sources", json=source))
+    assert answers[-1].status_code == 422
+    assert not [answer.request.url for answer in answers if SECRET in answer.text or quoted[1:] in answer.text]
 
 
 async def test_credentials_are_shown_by_their_places_only(client: Client) -> None:

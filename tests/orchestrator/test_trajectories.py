@@ -211,11 +211,12 @@ async def test_text_in_an_observation_does_not_steer(client: Client, world: Worl
     assert result["status"] == "completed"
 
 
-async def test_more_than_a_hundred_role_calls_at_once(client: Client, world: World) -> None:
+async def test_more_than_a_hundred_role_calls_at_once(world: World) -> None:
     world.roles.planner = in_turn(hang())
-    ids = await asyncio.gather(*(client.start() for _ in range(110)))
-    await until(lambda: len(world.roles.requests) == 110)
-    assert world.roles.left == []
-    responses = await asyncio.gather(*(client.http.post(f"/v1/trajectories/{result}/cancel") for result in ids))
-    assert {response.json()["status"] for response in responses} == {"cancelled"}
-    await until(lambda: len(world.roles.left) == 110)
+    async with world.orchestrator(max_running=110) as client:
+        ids = await asyncio.gather(*(client.start() for _ in range(110)))
+        await until(lambda: len(world.roles.requests) == 110)
+        assert world.roles.left == []
+        responses = await asyncio.gather(*(client.http.post(f"/v1/trajectories/{result}/cancel") for result in ids))
+        assert {response.json()["status"] for response in responses} == {"cancelled"}
+        await until(lambda: len(world.roles.left) == 110)

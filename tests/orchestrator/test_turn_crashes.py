@@ -60,7 +60,9 @@ async def test_killed_while_waiting_for_an_output(world: World) -> None:
     requests_before = len(world.roles.requests)
     with orchestrator_process(settings) as second:
         async with httpx.AsyncClient(base_url=second.address, timeout=20) as http:
-            (waiting,) = (await http.get(CREATE, params={"status": "requires_action"})).json()["data"]
+            (waiting,) = (await http.get(CREATE, params={"status": "requires_action", "include": "steps"})).json()[
+                "data"
+            ]
             assert waiting == paused
             resumed = asyncio.create_task(rows(http, paused["id"], until="trajectory.finished", after=before[-1][0]))
             ended = (await http.post(f"{CREATE}/{paused['id']}/tool_outputs", json=output_for(paused))).json()
@@ -71,24 +73,19 @@ async def test_killed_while_waiting_for_an_output(world: World) -> None:
     assert len(world.roles.requests) - requests_before == 2
 
 
-async def test_the_deadline_of_an_output_passes_while_no_process_runs(world: World) -> None:
+async def test_after_a_restart_the_client_has_time_again(world: World) -> None:
+    """Only the wall clock tells how long no process ran, and it is not trusted: a deadline that passed moves."""
     script(world)
     settings = world.environment() | {"client_tool_timeout_s": 0.2}
     with orchestrator_process(settings) as first:
         async with httpx.AsyncClient(base_url=first.address, timeout=20) as http:
             # The process is killed before the deadline.
             paused = (await http.post(CREATE, json=QUESTION)).json()
-    # The new timeout applies to new calls; the deadline in the log counts.
+    await asyncio.sleep(0.3)
     with orchestrator_process(settings | {"client_tool_timeout_s": 600}) as second:
         async with httpx.AsyncClient(base_url=second.address, timeout=20) as http:
-            await rows(http, paused["id"], until="trajectory.finished")
-            ended = (await http.get(f"{CREATE}/{paused['id']}")).json()
-            late = await http.post(f"{CREATE}/{paused['id']}/tool_outputs", json=output_for(paused))
-    assert ended["status"] == "completed"
-    observation = ended["steps"][0]["observation"]
-    assert observation["is_error"]
-    assert "gave no output" in observation["content"]
-    assert (late.status_code, late.json()["type"]) == (409, f"{PROBLEM}output-too-late")
+            given = await http.post(f"{CREATE}/{paused['id']}/tool_outputs", json=output_for(paused))
+    assert (given.status_code, given.json()["status"]) == (200, "completed")
 
 
 async def killed_at(settings: dict[str, Any], failpoint: str, path: str, body: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support.limited_jobs import adding, allocating, failing, killed, spinning, stopping
 
+from alpha_umi.web.keys import CURRENT_OWNER
 from orchestrator.tools.errors import DocumentError
 from orchestrator.workers import LimitExceeded, Limits, run_limited
 
@@ -53,3 +54,20 @@ async def test_a_cancelled_job_ends() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
     assert await run_limited(allocating, 1) == [1]
+
+
+async def test_an_owner_with_many_jobs_delays_no_other_owner() -> None:
+    def start(owner: str, job: Callable[..., Generator[int, None, None]], *args: Any) -> asyncio.Task[list[int]]:
+        token = CURRENT_OWNER.set(owner)
+        task = asyncio.create_task(run_limited(job, *args))
+        CURRENT_OWNER.reset(token)
+        return task
+
+    hostile = [start("ann", stopping) for _ in range(4)]
+    try:
+        assert await start("bob", allocating, 1) == [1]
+        assert not any(task.done() for task in hostile)
+    finally:
+        for task in hostile:
+            task.cancel()
+        await asyncio.gather(*hostile, return_exceptions=True)

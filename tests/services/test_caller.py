@@ -114,7 +114,11 @@ LOOP = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/loop"}]}
             ".anyOf",
             "itself",
         ),
-        ({"type": "object", "properties": {"a": {"pattern": "("}}}, "tools.1.parameters.properties.a.pattern", "regex"),
+        (
+            {"type": "object", "properties": {"a": {"pattern": "("}}},
+            "tools.1.parameters.properties.a.pattern",
+            "not a regular",
+        ),
         ({"type": "object", "properties": {"a": False}, "required": ["a"]}, ".properties.a", "nothing is allowed"),
         ({"type": "object", "description": "x" * 600_000}, "tools.1.parameters", "bytes"),
     ],

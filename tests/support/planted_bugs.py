@@ -1,7 +1,7 @@
 """Bugs that are planted to show that a test notices them. No product code knows of them.
 
     ALPHA_UMI_PLANTED_BUG=NAME PYTHONPATH=.:tests python -m pytest -p support.planted_bugs TEST
-    PYTHONPATH=.:tests python -m support.planted_bugs         each name with the test that must fail
+    PYTHONPATH=.:tests python -m support.planted_bugs         each name, the test that must fail, and what it shows
 
 The plug-in plants the bug in the process of the tests and in the orchestrators that these start.
 """
@@ -29,10 +29,11 @@ TESTS = "tests/orchestrator"
 
 @dataclass(frozen=True)
 class Bug:
-    """How to plant it, and the test that must fail with it."""
+    """How to plant it, the test that must fail with it, and a part of the line that fails or of its error."""
 
     plant: Callable[[], None]
     test: str
+    shows: str
 
 
 def _replace(path: str, make: Callable[[Any], Any]) -> None:
@@ -166,12 +167,13 @@ def admit_afterwards() -> None:
 
 def show_the_first_snapshot() -> None:
     """A trajectory that was continued is shown as it was before."""
-    seen: dict[str, Any] = {}
+    seen: dict[tuple[Any, ...], Any] = {}
 
     def stale(snapshot: Any) -> Any:
         async def wrapper(self: Any, trajectory_id: str, **options: Any) -> Any:
             current = await snapshot(self, trajectory_id, **options)
-            return seen.setdefault(trajectory_id, current) if current else seen.get(trajectory_id)
+            form = trajectory_id, *options.values()
+            return seen.setdefault(form, current) if current else seen.get(form)
 
         return wrapper
 
@@ -190,46 +192,72 @@ def call_whatever_is_registered() -> None:
 
 BUGS = {
     "ack-before-commit": Bug(
-        acknowledge_before_the_commit, f"{TESTS}/store/test_faults.py::test_a_full_disk_refuses_a_creation_completely"
+        acknowledge_before_the_commit,
+        f"{TESTS}/store/test_faults.py::test_a_full_disk_refuses_a_creation_completely",
+        "DID NOT RAISE StoreUnavailable",
     ),
     "no-lock": Bug(
-        lock_nothing, f"{TESTS}/store/test_processes.py::test_a_second_process_is_refused_until_the_first_is_gone"
+        lock_nothing,
+        f"{TESTS}/store/test_processes.py::test_a_second_process_is_refused_until_the_first_is_gone",
+        "DID NOT RAISE StoreInUse",
     ),
     "stream-off-by-one": Bug(
-        repeat_the_last_row, f"{TESTS}/test_streaming.py::test_resuming_at_every_cut_neither_skips_nor_repeats"
+        repeat_the_last_row,
+        f"{TESTS}/test_streaming.py::test_resuming_at_every_cut_neither_skips_nor_repeats",
+        "Left contains one more item",
     ),
-    "bodies-not-compared": Bug(compare_no_bodies, f"{TESTS}/test_idempotency.py::test_another_body_under_the_same_key"),
+    "bodies-not-compared": Bug(
+        compare_no_bodies,
+        f"{TESTS}/test_idempotency.py::test_another_body_under_the_same_key",
+        "idempotency-key-reused",
+    ),
     "first-address-checked": Bug(
         check_the_first_address,
         f"{TESTS}/tools/test_ssrf.py::test_a_name_that_changes_its_mind_is_checked_at_every_connection",
+        "isinstance(ConnectionFailed(",
     ),
-    "breaker-stays-open": Bug(never_close, f"{TESTS}/roles/test_breaker.py::test_one_probe_after_a_while"),
-    "unkeyed-write-repeated": Bug(send_every_write_again, f"{TESTS}/test_crashes.py::test_kill_at[tool.after_send:3]"),
+    "breaker-stays-open": Bug(
+        never_close, f"{TESTS}/roles/test_breaker.py::test_one_probe_after_a_while", "one more item: 'closed'"
+    ),
+    "unkeyed-write-repeated": Bug(
+        send_every_write_again, f"{TESTS}/test_crashes.py::test_kill_at[tool.after_send:3]", "('UNKNOWN')"
+    ),
     "intent-after-send": Bug(
-        record_intents_afterwards, f"{TESTS}/test_crashes.py::test_kill_at[outcome.before_commit:9]"
+        record_intents_afterwards, f"{TESTS}/test_crashes.py::test_kill_at[outcome.before_commit:9]", "('UNKNOWN')"
     ),
     "owner-forgotten": Bug(
-        forget_the_owner, f"{TESTS}/store/test_owners.py::test_a_trajectory_is_there_for_its_owner_alone"
+        forget_the_owner,
+        f"{TESTS}/store/test_owners.py::test_a_trajectory_is_there_for_its_owner_alone",
+        "DID NOT RAISE TrajectoryNotFound",
     ),
     "admission-after-commit": Bug(
         admit_afterwards,
         f"{TESTS}/test_admission.py::test_an_owner_beyond_its_share_is_refused_before_anything_is_stored",
+        "assert ids == ",
     ),
     "stale-snapshot": Bug(
-        show_the_first_snapshot, f"{TESTS}/store/test_log.py::test_a_snapshot_counts_up_to_the_end_of_the_log"
+        show_the_first_snapshot,
+        f"{TESTS}/store/test_log.py::test_a_snapshot_counts_up_to_the_end_of_the_log",
+        "steps=True) is None",
     ),
-    "redaction-before-decoding": Bug(redact_before_decoding, "tests/test_redaction.py::test_each_notation_in_json"),
+    "redaction-before-decoding": Bug(
+        redact_before_decoding, "tests/test_redaction.py::test_each_notation_in_json", '"[redacted]" in shown'
+    ),
     "swapped-tool-called": Bug(
-        call_whatever_is_registered, f"{TESTS}/test_owners.py::test_a_tool_that_was_swapped_is_not_called"
+        call_whatever_is_registered,
+        f"{TESTS}/test_owners.py::test_a_tool_that_was_swapped_is_not_called",
+        "not the one that was chosen",
     ),
     "open-route": Bug(
-        leave_a_route_open, "tests/test_keys_everywhere.py::test_every_route_of_every_service_asks_for_a_key"
+        leave_a_route_open,
+        "tests/test_keys_everywhere.py::test_every_route_of_every_service_asks_for_a_key",
+        "== OPEN_PATHS",
     ),
 }
 
 if __name__ == "__main__":
     for each, bug in BUGS.items():
-        print(each, bug.test)
+        print(each, bug.test, bug.shows, sep="\t")
 elif name := os.environ.get(VARIABLE):
     BUGS[name].plant()
     orchestrator_process._FORKS.set_forkserver_preload(["orchestrator.__main__", __name__])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -49,6 +50,39 @@ def application(keys: Keyring, ready: Readiness = ready) -> FastAPI:
     return create_application(title="test", routers=[router], readiness=ready, registry=CollectorRegistry(), keys=keys)
 
 
+async def test_one_owner_has_half_of_the_connections(tmp_path: Path) -> None:
+    ann, bob = create_key(tmp_path / "keys"), create_key(tmp_path / "keys")
+    router, released = APIRouter(), asyncio.Event()
+
+    @router.get("/v1/wait")
+    async def wait() -> None:
+        await released.wait()
+
+    @router.get("/v1/now")
+    async def now() -> None:
+        return None
+
+    app = create_application(
+        title="test",
+        routers=[router],
+        readiness=ready,
+        registry=CollectorRegistry(),
+        keys=Keyring((), tmp_path / "keys"),
+        max_connections=6,
+    )
+    async with client_of(app) as client:
+        waiting = [asyncio.create_task(client.get("/v1/wait", headers=bearer(ann.text))) for _ in range(3)]
+        await asyncio.sleep(0)
+        while (refused := await client.get("/v1/now", headers=bearer(ann.text))).status_code != 429:
+            await asyncio.sleep(0.01)
+        assert (refused.json()["reason"], "Retry-After" in refused.headers) == ("connections", True)
+        assert (await client.get("/v1/now", headers=bearer(bob.text))).status_code == 200
+        assert (await client.get("/readyz", headers=bearer(ann.text))).status_code == 200
+        released.set()
+        assert {each.status_code for each in await asyncio.gather(*waiting)} == {200}
+        assert (await client.get("/v1/now", headers=bearer(ann.text))).status_code == 200
+
+
 def client_of(app: FastAPI) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
 
@@ -91,7 +125,7 @@ async def test_a_refusal_is_logged_with_no_more_than_an_id(tmp_path: Path) -> No
             for shown in (revoked.text, "a-password-gone-astray", made.text + "0"):
                 assert (await client.get("/v1/whose", headers=bearer(shown))).status_code == 401
     refusals = [line for line in logs if line["event"] == "request.unauthorized"]
-    assert [line["shown_id"] for line in refusals] == [revoked.entry.id, None, None]
+    assert [line["presented_id"] for line in refusals] == [revoked.entry.id, None, None]
     assert "password" not in str(logs)
     assert made.entry.id not in str(logs)
 
@@ -154,7 +188,7 @@ async def test_refusals_are_counted_by_reason_and_valid_keys_are_not_slowed(
         metrics = (await client.get("/metrics", headers=bearer(good.text))).text
     refusals = [line for line in logs if line["event"] == "request.unauthorized"]
     assert [line["reason"] for line in refusals] == ["missing", "unknown", "expired", "unknown"]
-    assert refusals[2]["shown_id"] == over.entry.id
+    assert refusals[2]["presented_id"] == over.entry.id
     assert len(slept) == 4
     assert 'alpha_umi_http_unauthorized_total{reason="unknown"} 2.0' in metrics
 

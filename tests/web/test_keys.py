@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -151,6 +153,8 @@ def test_either_setting_allows_a_bind_beyond_loopback(tmp_path: Path) -> None:
         "123456789012345678901234567890",
         "f3" * 40,
         "1f3870be274f6c49b3e31a0c6728a5",
+        "9f86d081884c7d659a2feaa0c55ad01",
+        "deadbeef" * 8,
         "vWp3xK9sQ2mZ7tRcYhLa",
     ],
 )
@@ -172,6 +176,16 @@ def test_a_key_of_less_than_128_bits_is_refused(weak: str) -> None:
 )
 def test_what_tools_generate_is_accepted(strong: str) -> None:
     TypeAdapter(StrongSecret).validate_python(strong)
+
+
+def test_no_random_key_of_128_bits_is_refused() -> None:
+    check = TypeAdapter(StrongSecret).validate_python
+    for seed in range(5_000):
+        raw = random.Random(seed).randbytes(16)
+        check(raw.hex())
+        check(base64.urlsafe_b64encode(raw).decode().rstrip("="))
+        with pytest.raises(ValidationError):
+            check(raw.hex()[1:])
 
 
 def test_a_changed_mode_is_a_change(tmp_path: Path, clock: Clock) -> None:

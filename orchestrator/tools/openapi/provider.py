@@ -23,6 +23,7 @@ from orchestrator.tools.errors import (
     ExchangeFailed,
     RequestRefused,
     SourceUnreachableError,
+    ToolSourceError,
 )
 from orchestrator.tools.model import EffectClass, LeftOut, RequestPreview, Tool, ToolResult
 from orchestrator.tools.observation import failure, observe
@@ -199,12 +200,19 @@ async def load_openapi(source: OpenApiSource, egress: Egress) -> OpenApiProvider
     document = source.document
     if document is None:
         document = await asyncio.to_thread(PackedText.of, await _fetch(source, source.url or "", egress))
-    items = await _read(source, document, egress)
+    redactor = _redactor(source)
+    try:
+        items = await _read(source, document, egress)
+    except ToolSourceError as error:
+        error.map_texts(redactor.redact)
+        raise
     # Thousands of operations take too long for the event loop.
-    return await asyncio.to_thread(_provider, source, document, items, egress)
+    return await asyncio.to_thread(_provider, source, document, items, redactor, egress)
 
 
-def _provider(source: OpenApiSource, document: PackedText, items: Sequence[_Item], egress: Egress) -> OpenApiProvider:
+def _provider(
+    source: OpenApiSource, document: PackedText, items: Sequence[_Item], redactor: Redactor, egress: Egress
+) -> OpenApiProvider:
     schemas = [item for item in items if isinstance(item, dict)]
     operations = {
         item.operation.tool.name: (with_schema(item.operation, schemas[item.schema]), item.credentials)
@@ -212,11 +220,11 @@ def _provider(source: OpenApiSource, document: PackedText, items: Sequence[_Item
         if isinstance(item, _Read)
     }
     return OpenApiProvider(
-        next(operation.base_url for operation, _ in operations.values()),
+        redactor.redact(next(operation.base_url for operation, _ in operations.values())),
         {name: operation.tool for name, (operation, _) in operations.items()},
         [item for item in items if isinstance(item, LeftOut)],
         operations,
-        Redactor(secrets_of(source.headers, source.credentials)),
+        redactor,
         egress,
         source.light(),
         next((item for item in items if isinstance(item, PackedText)), document),
@@ -281,7 +289,10 @@ def _reading(
 def read_operations(
     source: OpenApiSource, raw: bytes, bounds: Bounds = FULL
 ) -> tuple[dict[str, tuple[Operation, Credentials]], list[LeftOut]]:
-    """The operations of the source's document by tool name, and those left out. Raises `ToolSourceError`."""
+    """The operations of the source's document by tool name, and those left out. Raises `ToolSourceError`.
+
+    What models and clients read of them does not repeat the source's credentials: a server can, in its document, too.
+    """
     credentials: dict[str, Credentials] = {}
 
     def place(operation: Operation) -> None:
@@ -299,7 +310,37 @@ def read_operations(
         accept=place,
         bounds=bounds,
     )
+    if source.headers or source.credentials:
+        operations, left_out = _without_secrets(operations, left_out, _redactor(source))
     return {each.tool.name: (each, credentials[each.tool.name]) for each in operations}, left_out
+
+
+def _redactor(source: OpenApiSource) -> Redactor:
+    return Redactor(secrets_of(source.headers, source.credentials))
+
+
+def _without_secrets(
+    operations: Sequence[Operation], left_out: Sequence[LeftOut], redactor: Redactor
+) -> tuple[list[Operation], list[LeftOut]]:
+    clear, schemas = list[Operation](), dict[int, dict[str, Any]]()
+    left_out = list(left_out)
+    for operation in operations:
+        tool = operation.tool
+        if redactor.redact(tool.name) != tool.name:
+            reason = "its name repeats a credential; rename the operation"
+            left_out.append(LeftOut(tool.name, f"{operation.method} {operation.path}", "#/paths", reason))
+            continue
+        # Operations share schemas.
+        if id(tool.parameters) not in schemas:
+            text = json.dumps(tool.parameters)
+            shown = redactor.redact_strings(text)
+            schemas[id(tool.parameters)] = tool.parameters if shown == text else json.loads(shown)
+        description, address = redactor.redact(tool.description), tool.address and redactor.redact(tool.address)
+        tool = replace(tool, description=description, address=address, parameters=schemas[id(tool.parameters)])
+        clear.append(replace(operation, tool=tool))
+    if not clear:
+        raise DocumentError("the name of each operation repeats a credential", field="#/paths", remedy="rename them")
+    return clear, [each.map_texts(redactor.redact) for each in left_out]
 
 
 async def _fetch(source: OpenApiSource, url: str, egress: Egress) -> bytes:

@@ -93,11 +93,11 @@ async def test_a_restarted_orchestrator_gets_no_request_twice(
 
 @contextlib.asynccontextmanager
 async def calculating(
-    serve: Serve, roles: ScriptedRoles, folder: Path, policy: RetryPolicy = LONG
+    serve: Serve, roles: ScriptedRoles, folder: Path, policy: RetryPolicy = LONG, **settings: Any
 ) -> AsyncIterator[tuple[OrchestratorClient, OrchestratorProcess]]:
     """An orchestrator that has a calculator, and a client of it."""
     tools = serve(create_calculator_server())
-    with orchestrator_process(settings_of(serve, roles, folder)) as running:
+    with orchestrator_process(settings_of(serve, roles, folder) | settings) as running:
         async with OrchestratorClient(running.address, retry=policy, resume=policy) as client:
             with contextlib.suppress(Unavailable):
                 async with registered_source(client, "sums", tools):
@@ -136,7 +136,8 @@ async def test_a_trajectory_runs_again_after_a_role_was_unavailable(
 ) -> None:
     roles = computing()
     plan, roles.planner, roles.ready = roles.planner, in_turn(problem("engine-not-ready", "it loads")), False
-    async with calculating(serve, roles, tmp_path) as (client, running):
+    # The orchestrator waits for its roles until the deadline of a turn.
+    async with calculating(serve, roles, tmp_path, trajectory_timeout_s=5) as (client, running):
         pending = asyncio.create_task(run_trajectory(client, recorded[0], OPTIONS))
         await until(lambda: any(each["status"] == "failed" for each in listed(running.address)), seconds=30)
         # It has been seen that the roles are not ready.

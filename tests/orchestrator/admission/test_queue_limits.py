@@ -120,6 +120,17 @@ def test_a_standstill_closes_the_server_and_its_end_opens_it() -> None:
     load.accept("a")
 
 
+def test_clients_do_not_come_back_together_after_the_longest_wait_either() -> None:
+    load = Load(wait_s=1)
+    for _ in range(60):
+        load.accept("a")
+    load.finish(20, each_s=0.2)
+    load.clock.now += 3_600
+    retries = {int(load.fill("a").headers["Retry-After"]) for _ in range(100)}
+    assert len(retries) > 20
+    assert retries <= set(range(1, 121))
+
+
 def test_the_time_of_a_turn_passes_while_the_slot_is_held() -> None:
     clock = Clock()
     gate = Gate(1, clock=clock)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.admission.departure_rate import DepartureRate
-from orchestrator.admission.rates import LONGEST_DEBT_S, WINDOW_S, Rate
+from orchestrator.admission.rates import LONGEST_DEBT_S, WINDOW_S, Rate, RateKind
 from orchestrator.admission.stored_rates import stored_rates
 from orchestrator.store import open_store
 
@@ -81,14 +81,17 @@ async def test_a_restart_remembers_what_was_used(tmp_path: Path) -> None:
             assert after["tokens"].used_s("b") == 0
 
 
-async def test_a_clock_that_was_set_back_delays_nobody_for_longer_than_a_debt_lasts(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "longest_s"), [("tokens", LONGEST_DEBT_S), ("requests", WINDOW_S)])
+async def test_a_clock_that_was_set_back_delays_nobody_for_longer_than_a_debt_lasts(
+    tmp_path: Path, kind: RateKind, longest_s: float
+) -> None:
     now = datetime(2026, 3, 1, tzinfo=UTC)
     async with open_store(f"sqlite:///{tmp_path}/log.db") as store:
         before, after = Rate(100), Rate(100)
-        async with stored_rates({"tokens": before}, store, lambda: now):
+        async with stored_rates({kind: before}, store, lambda: now):
             before.take("a", 50)
-        async with stored_rates({"tokens": after}, store, lambda: now - timedelta(days=30)):
-            assert after.used_s("a") <= LONGEST_DEBT_S
+        async with stored_rates({kind: after}, store, lambda: now - timedelta(days=30)):
+            assert after.used_s("a") <= longest_s
 
 
 def test_the_rate_of_departures_is_that_of_the_full_time() -> None:

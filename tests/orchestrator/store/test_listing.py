@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from orchestrator.store import EventStore, TrajectoryNotFound
+from orchestrator.store import EventStore, NewEvent, TrajectoryNotFound
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -64,6 +64,13 @@ async def test_unfinished_are_those_without_an_end_oldest_first(store: EventStor
         await create(f"tr_{minute}", minute=minute)
     await store.append("tr_1", after=1, events=[], at=NOON, status="completed", finished_at=NOON)
     assert await store.unfinished() == ["tr_0", "tr_2"]
+
+
+async def test_unfinished_ones_of_all_owners_take_turns(store: EventStore) -> None:
+    for minute, owner in enumerate(["ann", "ann", "ann", "bob", "bob"]):
+        at = NOON + timedelta(minutes=minute)
+        await store.create(f"{owner}_{minute}", [NewEvent("e", {})], at=at, instruction="?", tools=[], owner=owner)
+    assert await store.unfinished() == ["ann_0", "bob_3", "ann_1", "bob_4", "ann_2"]
 
 
 async def test_a_reopened_trajectory_is_unfinished_and_listed_under_its_new_status(

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import stat
 from contextlib import closing
 from datetime import UTC, datetime
@@ -133,6 +134,15 @@ async def test_one_process_cannot_open_a_database_twice(store: EventStore, url: 
     for other in (link, hard):
         with pytest.raises(StoreInUse):
             await opens(f"sqlite:///{other}")
+
+
+async def test_an_orchestrator_of_an_earlier_version_is_noticed(url: str, path: Path) -> None:
+    path.parent.mkdir()
+    with path.with_name("log.db.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StoreInUse):
+            await opens(url)
+    await opens(url)
 
 
 async def test_a_database_is_free_again_after_a_refusal_and_after_closing(url: str, path: Path) -> None:

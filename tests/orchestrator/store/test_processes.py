@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,19 @@ async def test_no_other_path_leads_past_the_lock(url: str, path: Path, journal: 
             for beside in path.parent.iterdir():
                 if beside.name not in {other.name for other in others} | {"log.db-wal", "log.db-shm"}:
                     beside.unlink()
+
+
+async def test_a_bind_mount_does_not_lead_past_the_lock(url: str, path: Path) -> None:
+    async with open_store(url):
+        (mount := path.parent.with_name("mount")).mkdir()
+        there = f"sqlite:///{mount / path.name}"
+        script = f"mount --bind {path.parent} {mount} || exit 9; {sys.executable} {PROGRAM} hold {there}"
+        command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script]
+        run = partial(subprocess.run, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        result = await asyncio.to_thread(run, command)
+        if "StoreInUse" not in result.stdout and "held" not in result.stdout:
+            pytest.skip(f"this system allows no mounts: {result.stderr}")
+        assert result.stdout.startswith("StoreInUse: ")
 
 
 @pytest.mark.parametrize("acknowledged", [1, 150, 600])
