@@ -145,7 +145,7 @@ async def _one_request(form: Form, path: str, body: Json) -> Outcome:
     return Outcome(
         f"{len(json.dumps(body)) / 1e3:,.0f} KB: answered {status} after {seconds:.2f} s; "
         f"/healthz worst {health * 1e3:.0f} ms; +{grown:.0f} MB",
-        form.within(health, HEALTH_S) and grown <= GROWN_MB and status < 500,
+        form.within(health, HEALTH_S) and form.fits(grown, GROWN_MB) and status < 500,
     )
 
 
@@ -176,7 +176,7 @@ async def _document_of_patterns(form: Form) -> Outcome:
     return Outcome(
         f"{count:,} patterns: answered {status} after {seconds:.1f} s; /healthz worst {health * 1e3:.0f} ms; "
         f"+{grown:.0f} MB; listening after a restart in {again:.1f} s",
-        form.within(health, HEALTH_S) and grown <= GROWN_MB and form.within(again, 2) and status < 500,
+        form.within(health, HEALTH_S) and form.fits(grown, GROWN_MB) and form.within(again, 2) and status < 500,
     )
 
 
@@ -191,7 +191,7 @@ async def _dear_requests(form: Form) -> Outcome:
     return Outcome(
         f"{len(dear_requests())} kinds: /healthz worst {slowest[0] * 1e3:.0f} ms ({slowest[1]}); +{largest[0]:.0f} MB "
         f"({largest[1]}); answered with 5xx or not at all: {', '.join(faults) or 'none'}",
-        form.within(slowest[0], HEALTH_S) and largest[0] <= GROWN_MB and not faults,
+        form.within(slowest[0], HEALTH_S) and form.fits(largest[0], GROWN_MB) and not faults,
     )
 
 
@@ -221,7 +221,7 @@ async def _caller(form: Form) -> Outcome:
     return Outcome(
         f"{len(json.dumps(body)) / 1e3:.0f} KB: answered {status} after {seconds:.2f} s; /healthz worst "
         f"{health.worst * 1e3:.0f} ms; +{grown.mb:.0f} MB",
-        form.within(health.worst, HEALTH_S) and grown.mb <= GROWN_MB,
+        form.within(health.worst, HEALTH_S) and form.fits(grown.mb, GROWN_MB),
     )
 
 

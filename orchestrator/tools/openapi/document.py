@@ -30,14 +30,22 @@ class UnreadableError(DocumentError):
     """A part of the document is faulty. What it is an optional part of can be read without it."""
 
 
-def read_document(raw: bytes) -> dict[str, Any]:
-    """The document's root object. Raises `DocumentError` for anything that is not one, or is out of bounds."""
+def read_text(raw: bytes) -> str:
+    """The document's text. Raises `DocumentError` if it is too long, or not UTF-8."""
     if len(raw) > MAX_BYTES:
         raise DocumentError(f"the document is larger than {MAX_BYTES} bytes", field="#", remedy=SMALLER)
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DocumentError("the document is not UTF-8", field="#", remedy="encode it as UTF-8") from error
+
+
+def read_document(document: bytes | str) -> dict[str, Any]:
+    """The root object of a document, or of its text.
+
+    Raises `DocumentError` for anything that is not one, or is out of bounds.
+    """
+    text = document if isinstance(document, str) else read_text(document)
     root = _json(text) if text.lstrip().startswith("{") else _yaml(text)
     if not isinstance(root, dict):
         raise _not_openapi("the document is not an object")

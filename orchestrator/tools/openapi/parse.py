@@ -95,7 +95,7 @@ def _accept(_: Operation) -> None:
 
 
 def parse_document(
-    raw: bytes,
+    document: bytes | str,
     *,
     source_name: str,
     base_url: str | None,
@@ -114,7 +114,7 @@ def parse_document(
     `DocumentError` for a document that cannot be read; if no operation can be offered, `ToolSourceError` with the
     reasons; `BoundsExceeded` if the bounds say so.
     """
-    root = read_document(raw)
+    root = read_document(document)
     version = openapi_version(root)
     references = References(root, document_url)
     references.rewrite()
