@@ -309,7 +309,7 @@ class RestSurface(RuleBasedStateMachine):
 
     def listed(self, *, limit: int = 100, status: str | None = None) -> list[Json]:
         """Every page of the list, one after the other."""
-        query: Json = {"limit": limit} | ({} if status is None else {"status": status})
+        query: Json = {"limit": limit, "include": "steps"} | ({} if status is None else {"status": status})
         documents: list[Json] = []
         while True:
             page = self.http.get("/v1/trajectories", params=query).json()

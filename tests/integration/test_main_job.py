@@ -54,7 +54,7 @@ def test_the_main_job(embedded_model: Path, tmp_path: Path) -> None:
     try:
         done = alpha_umi("demo", *options, state=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
-        trajectory: dict[str, Any] = httpx.get(f"{address}/v1/trajectories").json()["data"][0]
+        trajectory: dict[str, Any] = httpx.get(f"{address}/v1/trajectories?include=steps").json()["data"][0]
         assert trajectory["status"] in ("completed", "exhausted")
         assert trajectory["answer"]
         called = [step for step in trajectory["steps"] if step["action"]]
