@@ -15,6 +15,8 @@ import httpx
 import psutil
 import pytest
 
+from cli.local.state import StateFolder
+
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 SERVICES = ("port", "planner-port", "caller-port", "summarizer-port", "tools-port")
@@ -61,7 +63,10 @@ def test_the_main_job(embedded_model: Path, tmp_path: Path) -> None:
         assert called[0]["action"]["name"] == "convert_unit"
         assert all(step["observation"]["content"] for step in called)
         assert trajectory["usage"]["completion_tokens"] > 0
-        models = httpx.get(f"http://127.0.0.1:{ports[1]}/readyz").json()
+        run = StateFolder(tmp_path).read_run()
+        assert run is not None
+        token = {"Authorization": f"Bearer {run.role_token}"}
+        models = httpx.get(f"http://127.0.0.1:{ports[1]}/readyz", headers=token).json()
         assert models["model"].endswith("-planner"), "the role models of the checkout are served"
         shown = alpha_umi("show", trajectory["id"], "--json", state=tmp_path)
         assert json.loads(shown.stdout) == trajectory

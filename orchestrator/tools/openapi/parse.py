@@ -95,7 +95,7 @@ def _accept(_: Operation) -> None:
 
 
 def parse_document(
-    document: bytes | str,
+    document: bytes | dict[str, Any],
     *,
     source_name: str,
     base_url: str | None,
@@ -106,7 +106,7 @@ def parse_document(
     accept: Callable[[Operation], None] = _accept,
     bounds: Bounds = FULL,
 ) -> tuple[list[Operation], list[LeftOut]]:
-    """The operations of a document that can be offered, and those that cannot, both in its order.
+    """The operations of a document, or of its root object, that can be offered, and those that cannot, in its order.
 
     `base_url` is the operator's address for the calls, `document_url` the document's own address. Methods that may
     change something have `default_effect`; an operation's `x-effect` may state a more careful class, and, if
@@ -114,7 +114,7 @@ def parse_document(
     `DocumentError` for a document that cannot be read; if no operation can be offered, `ToolSourceError` with the
     reasons; `BoundsExceeded` if the bounds say so.
     """
-    root = read_document(document)
+    root = document if isinstance(document, dict) else read_document(document)
     version = openapi_version(root)
     references = References(root, document_url)
     references.rewrite()

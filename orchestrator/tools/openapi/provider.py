@@ -27,7 +27,7 @@ from orchestrator.tools.errors import (
 )
 from orchestrator.tools.model import EffectClass, LeftOut, RequestPreview, Tool, ToolResult
 from orchestrator.tools.observation import failure, observe
-from orchestrator.tools.openapi.document import MAX_BYTES, SMALLER, read_text
+from orchestrator.tools.openapi.document import MAX_BYTES, SMALLER, read_document, read_text
 from orchestrator.tools.openapi.operation import Operation, with_schema
 from orchestrator.tools.openapi.parse import (
     FULL,
@@ -274,8 +274,8 @@ def _reading(
         except StopIteration as done:
             document = PackedText.of(done.value)
         yield document
-    # The bytes are gone while the text is read: a long document takes a third less memory.
-    operations, left_out = read_operations(source, read_text(document.raw()), bounds)
+    # The bytes are gone while the text is read, and the text while its operations are: they take the memory of both.
+    operations, left_out = read_operations(source, read_document(read_text(document.raw())), bounds)
     numbers: dict[int, int] = {}
     for operation, credentials in operations.values():
         schema = operation.tool.parameters
@@ -287,7 +287,7 @@ def _reading(
 
 
 def read_operations(
-    source: OpenApiSource, document: bytes | str, bounds: Bounds = FULL
+    source: OpenApiSource, document: bytes | dict[str, Any], bounds: Bounds = FULL
 ) -> tuple[dict[str, tuple[Operation, Credentials]], list[LeftOut]]:
     """The operations of the source's document by tool name, and those left out. Raises `ToolSourceError`.
 
