@@ -184,9 +184,9 @@ class Driver:
         elif self._time_left() == 0 and not self.state.is_closing:
             await self._record(LimitReached("deadline"))
         elif self.state.in_flight is None:
-            await self._record(self._intent(self.state, effect))
+            await self._record(_intent(effect, self._effect_class(self.state, effect)))
             await self._perform(effect)
-        elif isinstance(effect, RunTool) and not self._is_retryable(self.state, effect):
+        elif self._effect_class(self.state, effect) is EffectClass.UNKEYED_WRITE and isinstance(effect, RunTool):
             # An intent of an earlier process: the call may have been sent before the process ended.
             self._dependencies.executor.metrics.tool_calls.labels(outcome="unknown").inc()
             await self._record(unknown_outcome(effect, "The orchestrator stopped while the call was under way."))
@@ -372,31 +372,27 @@ class Driver:
             case None | AwaitOutput():
                 return None
             case effect:
-                if self._can_continue(state) and self._is_retryable(state, effect):
-                    return self._intent(state, effect)
-                return None
+                if not self._can_continue(state):
+                    return None
+                # The intent of an effect that may be performed twice shares a commit with the outcome before it. Any
+                # other is committed right before it is sent, because a crash in between makes its outcome UNKNOWN.
+                effect_class = self._effect_class(state, effect)
+                return None if effect_class is EffectClass.UNKEYED_WRITE else _intent(effect, effect_class)
 
-    def _intent(self, state: State, effect: SendEffect) -> EffectIntended:
-        """The intent, with what recovery has to know of a tool call, whatever is registered by then."""
+    def _effect_class(self, state: State, effect: SendEffect) -> EffectClass | None:
+        """Whether the call of a tool may be repeated; None for a role call, which always may."""
         if not isinstance(effect, RunTool):
-            return EffectIntended(effect_key(effect))
-        effect_class = self._dependencies.executor.effect_class(state, self._tools, effect)
-        return EffectIntended(effect_key(effect), effect_class=effect_class.value)
+            return None
+        return self._dependencies.executor.effect_class(state, self._tools, effect)
 
     def _can_continue(self, state: State) -> bool:
         halted = self._stopping or self._interrupt.is_set()
         return state.in_flight is None and not halted and (state.is_closing or self._time_left() > 0)
 
-    def _is_retryable(self, state: State, effect: SendEffect) -> bool:
-        """Whether the effect may be performed twice.
 
-        The intent of a retryable effect shares a commit with the previous outcome. The intent of any other effect is
-        committed right before it is sent, because a crash in between makes its outcome UNKNOWN.
-        """
-        if not isinstance(effect, RunTool):
-            return True
-        effect_class = self._dependencies.executor.effect_class(state, self._tools, effect)
-        return effect_class is not EffectClass.UNKEYED_WRITE
+def _intent(effect: SendEffect, effect_class: EffectClass | None) -> EffectIntended:
+    """The intent, with what recovery has to know of a tool call, whatever is registered by then."""
+    return EffectIntended(effect_key(effect), effect_class=None if effect_class is None else effect_class.value)
 
 
 def _tokens_of(state: State) -> int:
