@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, Select, delete, insert, select
+from sqlalchemy import Connection, Select, delete, exists, insert, select
 
 from orchestrator.store.model import AuditEntry
 from orchestrator.store.rows import audit_row, encode_time
@@ -48,10 +48,9 @@ def delete_trajectories(
     connection.execute(delete(EVENTS).where(EVENTS.c.trajectory_id.in_(ids)))
     connection.execute(delete(TRAJECTORIES).where(TRAJECTORIES.c.id.in_(ids)))
     connection.execute(insert(PRUNED), [{**row, "at": encode_time(at)} for row in gone])
-    used = select(TRAJECTORIES.c.tool_set).where(TRAJECTORIES.c.tool_set.is_not(None))
-    connection.execute(
-        delete(TOOL_SETS).where(TOOL_SETS.c.digest.not_in(used), TOOL_SETS.c.digest.not_in(sorted(sets_in_use)))
-    )
+    # One look-up in an index for each set: there are few sets, and can be millions of trajectories.
+    is_used = exists().where(TRAJECTORIES.c.tool_set == TOOL_SETS.c.digest)
+    connection.execute(delete(TOOL_SETS).where(~is_used, TOOL_SETS.c.digest.not_in(sorted(sets_in_use))))
     if audit is not None:
         connection.execute(insert(AUDIT).values(audit_row(audit)))
     return ids
