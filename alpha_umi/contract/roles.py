@@ -22,6 +22,8 @@ CircuitState = Literal["closed", "open", "half-open"]
 # Of one request: 100 of a trajectory, and `read_more` of the orchestrator.
 MAX_PROMPT_TOOLS = 101
 MAX_TURNS = 10_000
+# The longest answer that a request can set.
+MAX_ANSWER_TOKENS = 4_096
 MAX_TURN_CHARACTERS = 1_000_000
 MAX_NAME_CHARACTERS = 256
 MAX_DESCRIPTION_CHARACTERS = 10_000
@@ -85,7 +87,7 @@ class Sampling(WireModel):
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     seed: Annotated[int, Field(ge=0, lt=2**31), ANY_NOTATION] | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=4_096), ANY_NOTATION] | None = Field(
+    max_tokens: Annotated[int, Field(ge=1, le=MAX_ANSWER_TOKENS), ANY_NOTATION] | None = Field(
         default=None, description="Bound of the generated tokens; the service's own bound when omitted"
     )
     attempts: Annotated[int, Field(ge=1, le=2), ANY_NOTATION] = Field(
@@ -103,11 +105,18 @@ def _distinct_names(tools: list[ToolModel]) -> list[ToolModel]:
     return tools
 
 
+AllowedDecisions = Annotated[
+    list[Decision] | None,
+    Field(min_length=1, max_length=3, description="The decisions that the model may make; all when omitted"),
+]
+
+
 class PlanRequest(Sampling):
     """`POST /v1/plan`."""
 
-    tools: Annotated[list[ToolModel], Field(min_length=1, max_length=MAX_PROMPT_TOOLS)]
+    tools: Annotated[list[ToolModel], Field(max_length=MAX_PROMPT_TOOLS)]
     history: Annotated[list[TurnModel], Field(min_length=1, max_length=MAX_TURNS)]
+    decisions: AllowedDecisions = None
     constrained: bool = True
     stream: bool = False
 
@@ -135,19 +144,25 @@ class CallRequest(Sampling):
         return self
 
 
+StopText = Annotated[str, Field(min_length=1, max_length=128)]
+
+
 class SummarizeRequest(Sampling):
-    """`POST /v1/summarize`."""
+    """`POST /v1/summarize`. `answer_schema` is a JSON Schema; the answer is then JSON text that matches it."""
 
     history: Annotated[list[TurnModel], Field(min_length=1, max_length=MAX_TURNS)]
+    answer_schema: dict[str, Any] | None = None
+    stop: Annotated[list[StopText], Field(max_length=4, description="Texts before which the answer ends")] = []
     stream: bool = False
 
 
 class StepRequest(Sampling):
     """`POST /v1/step`. `conclude`: only an answer is expected, because a limit was reached."""
 
-    tools: Annotated[list[ToolModel], Field(min_length=1, max_length=MAX_PROMPT_TOOLS)]
+    tools: Annotated[list[ToolModel], Field(max_length=MAX_PROMPT_TOOLS)]
     history: Annotated[list[TurnModel], Field(min_length=1, max_length=MAX_TURNS)]
     conclude: bool = False
+    decisions: AllowedDecisions = None
     constrained: bool = True
     stream: bool = False
 
@@ -237,9 +252,10 @@ class CallAnswer(RoleAnswer):
 
 
 class SummarizeAnswer(RoleAnswer):
-    """The summarizer's answer for the user."""
+    """The summarizer's answer for the user. `unfinished`: the token limit cut it."""
 
     answer: str
+    unfinished: bool = False
 
 
 class StepAnswer(RoleAnswer):

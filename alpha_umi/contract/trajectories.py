@@ -44,10 +44,10 @@ class CreateTrajectory(WireModel):
     """`POST /v1/trajectories`."""
 
     instruction: Annotated[str, Field(min_length=1, max_length=MAX_INSTRUCTION_CHARACTERS)]
-    tools: Annotated[list[OfferedTool], Field(min_length=1, max_length=MAX_TOOLS)] | None = Field(
+    tools: Annotated[list[OfferedTool], Field(max_length=MAX_TOOLS)] | None = Field(
         default=None,
-        description="Names of registered tools, and definitions of tools that the client executes; "
-        "every registered tool when omitted",
+        description="Names of registered tools, and definitions of tools that the client executes; every registered "
+        "tool when omitted, none for an empty list",
     )
     retrieve: bool | None = Field(
         default=None,

@@ -50,6 +50,7 @@ from alpha_umi.trajectory.events import (
     ToolObserved,
     TrajectoryCreated,
     TrajectoryFinished,
+    TurnOptions,
     TurnResumed,
     UnknownEvent,
     Usage,
@@ -60,7 +61,7 @@ from alpha_umi.trajectory.limits import Limits, UnreadablePolicy
 from alpha_umi.trajectory.machine import TRANSITIONS, Transition, advance, effect_of, replay, transitions
 from alpha_umi.trajectory.moves import STRATEGIES
 from alpha_umi.trajectory.search import planner_history
-from alpha_umi.trajectory.state import Action, Failure, Latency, Message, Observation, Phase, State, Step
+from alpha_umi.trajectory.state import Action, Failure, Latency, Message, Observation, Phase, State, Step, total
 from alpha_umi.trajectory.tree import branch, leaves, steps_after
 
 __all__ = [
@@ -108,6 +109,7 @@ __all__ = [
     "TrajectoryCreated",
     "TrajectoryFinished",
     "Transition",
+    "TurnOptions",
     "TurnResumed",
     "UnknownEvent",
     "UnreadablePolicy",
@@ -123,5 +125,6 @@ __all__ = [
     "replay",
     "role_of",
     "steps_after",
+    "total",
     "transitions",
 ]

@@ -19,7 +19,15 @@ def exhausted_budget(state: State) -> Failure | None:
         return Failure("max_steps", f"the limit of {limits.max_steps} steps was reached")
     if limits.max_tokens is not None and usage.prompt_tokens + usage.completion_tokens >= limits.max_tokens:
         return Failure("max_tokens", f"the limit of {limits.max_tokens} tokens was reached")
+    output_tokens = state.options.max_output_tokens
+    if output_tokens is not None and usage.completion_tokens >= output_tokens:
+        return output_exhausted(output_tokens)
     return None
+
+
+def output_exhausted(max_output_tokens: int) -> Failure:
+    """The turn has written as many tokens as its request allows."""
+    return Failure("max_output_tokens", f"the limit of {max_output_tokens} output tokens was reached")
 
 
 def exhaust(state: State, why: Failure) -> State:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import Field, TypeAdapter, ValidationError
 
 from alpha_umi.roles.planner import Decision
-from alpha_umi.roles.turns import Role, Tool
+from alpha_umi.roles.turns import Role, Tool, Turn
 from alpha_umi.trajectory.limits import DeadEndReason, LimitKind, Limits
 
 
@@ -52,6 +52,30 @@ class CallOutput(RoleOutput):
     call_unfinished: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class TurnOptions:
+    """What a request sets for its turn. Each default leaves the choice to the orchestrator and the role services.
+
+    `instructions` stand before the user's message in the history, but not in `State.messages`. `temperature`, `top_p`
+    and `seed` are those of every role, `stop` ends an answer. `max_output_tokens` bounds the completion tokens of all
+    roles in the turn. `answer_schema` is a JSON Schema that the answer matches.
+
+    `tools` are the names that the turn is offered; None: all of the trajectory's. `must_call`: the turn calls a tool
+    before it can conclude, one of `first_tools` if they are given.
+    """
+
+    instructions: str | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    max_output_tokens: int | None = None
+    answer_schema: Mapping[str, Any] | None = None
+    tools: tuple[str, ...] | None = None
+    must_call: bool = False
+    first_tools: tuple[str, ...] | None = None
+
+
 @dataclass(frozen=True)
 class TrajectoryCreated:
     """The user's instruction starts the trajectory; its tools are fixed.
@@ -59,6 +83,10 @@ class TrajectoryCreated:
     `tools` are all names in order; `client_tool_definitions` are those of them that the client executes. `tool_set` is
     the digest of the others as they were then (None in logs of versions that did not record it). `retrieve` says
     whether each step is offered a part of them; None: if there are too many for a prompt.
+
+    `history` is a conversation that the client continues. It ends with the user's message, which is then the
+    `instruction`, or with the observation of a call. Empty: the instruction alone. `options` are those of the first
+    turn.
     """
 
     type: Literal["trajectory.created"] = field(default="trajectory.created", kw_only=True)
@@ -69,6 +97,8 @@ class TrajectoryCreated:
     client_tool_definitions: tuple[Tool, ...] = ()
     tool_set: str | None = None
     retrieve: bool | None = None
+    history: tuple[Turn, ...] = ()
+    options: TurnOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -80,10 +110,12 @@ class TurnResumed:
 
 @dataclass(frozen=True)
 class MessageAdded:
-    """A further user turn continues a finished trajectory."""
+    """A further user turn continues a finished trajectory. `limits` are its limits; None: those of the turn before."""
 
     type: Literal["trajectory.continued"] = field(default="trajectory.continued", kw_only=True)
     content: str
+    limits: Limits | None = None
+    options: TurnOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -173,10 +205,11 @@ class Backtracked:
 
 @dataclass(frozen=True)
 class AnswerWritten(RoleOutput):
-    """The summarizer wrote the user's answer."""
+    """The summarizer wrote the user's answer. `unfinished`: the token limit cut it."""
 
     type: Literal["summarizer.answered"] = field(default="summarizer.answered", kw_only=True)
     answer: str
+    unfinished: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)

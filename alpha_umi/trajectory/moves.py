@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from typing import Final, Literal
 
-from alpha_umi.roles.turns import Role, Turn
+from alpha_umi.roles.turns import Role, Turn, TurnRole
 from alpha_umi.trajectory import search
 from alpha_umi.trajectory.ending import REPEATED_CALL, end, exhaust, exhausted_budget
 from alpha_umi.trajectory.errors import IllegalEvent
@@ -21,17 +22,19 @@ from alpha_umi.trajectory.events import (
     StepTaken,
     ToolObserved,
     TrajectoryCreated,
+    TurnOptions,
 )
 from alpha_umi.trajectory.state import Action, Failure, Message, Observation, Phase, State, Step
 from alpha_umi.trajectory.tree import branch
 
 STRATEGIES = ("chain", "single", "dfsdt")
+_SPEAKERS: Final[dict[TurnRole, Literal["user", "assistant"]]] = {"user": "user", "conclusion": "assistant"}
 # The published preprocessing writes a missing answer like this.
 NO_ANSWER = "none"
 
 
 def create(state: State, event: TrajectoryCreated) -> State:
-    """The instruction starts the first turn. Raises `IllegalEvent` for an unknown strategy."""
+    """The instruction starts the first turn. Raises `IllegalEvent` for an unknown strategy or an unfit history."""
     if event.strategy not in STRATEGIES:
         raise IllegalEvent(f"no strategy {event.strategy!r}; known: {', '.join(STRATEGIES)}")
     opened = replace(
@@ -43,15 +46,31 @@ def create(state: State, event: TrajectoryCreated) -> State:
         retrieve=event.retrieve,
         strategy=event.strategy,
         limits=event.limits,
+        options=event.options or TurnOptions(),
     )
-    return _begin_turn(opened, event.instruction)
+    if not event.history:
+        return _begin_turn(opened, event.instruction)
+    if event.history[-1].role not in ("user", "observation") or event.instruction not in _user_messages(event.history):
+        raise IllegalEvent("the history ends neither with the instruction nor with an observation after it")
+    messages = tuple(Message(_SPEAKERS[turn.role], turn.content) for turn in event.history if turn.role in _SPEAKERS)
+    history = _instructed(event.history, opened.options.instructions)
+    return replace(opened, phase=_decision_phase(opened), history=history, messages=messages)
 
 
 def add_message(state: State, event: MessageAdded) -> State:
     """A user message starts a further turn. If the previous turn has no answer, the history gets an empty one."""
     unanswered = state.answer is None and state.strategy != "single"
     history = (*state.history, Turn("conclusion", NO_ANSWER)) if unanswered else state.history
-    return _begin_turn(replace(state, history=history, answer=None, error=None, outcome=None), event.content)
+    continued = replace(
+        state,
+        history=history,
+        answer=None,
+        error=None,
+        outcome=None,
+        limits=event.limits or state.limits,
+        options=event.options or TurnOptions(),
+    )
+    return _begin_turn(continued, event.content)
 
 
 def _begin_turn(state: State, content: str) -> State:
@@ -59,12 +78,25 @@ def _begin_turn(state: State, content: str) -> State:
         state,
         phase=_decision_phase(state),
         interrupted=None,
-        history=(*state.history, Turn("user", content)),
+        history=_instructed((*state.history, Turn("user", content)), state.options.instructions),
         messages=(*state.messages, Message("user", content)),
         turn_start=len(state.steps),
         tip=None,
         dead_end=None,
     )
+
+
+def _instructed(history: tuple[Turn, ...], instructions: str | None) -> tuple[Turn, ...]:
+    """The history with instructions before the newest message of the user."""
+    if instructions is None:
+        return history
+    place = max(index for index, turn in enumerate(history) if turn.role == "user")
+    turn = Turn("user", f"{instructions}\n\n{history[place].content}")
+    return (*history[:place], turn, *history[place + 1 :])
+
+
+def _user_messages(history: tuple[Turn, ...]) -> list[str]:
+    return [turn.content for turn in history if turn.role == "user"]
 
 
 def _decision_phase(state: State) -> Phase:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Role, Tool, Turn
 from alpha_umi.trajectory.effects import Status
-from alpha_umi.trajectory.events import CallOutput, EffectIntended, RoleOutput, Usage
+from alpha_umi.trajectory.events import CallOutput, EffectIntended, RoleOutput, TurnOptions, Usage
 from alpha_umi.trajectory.limits import DeadEndReason, Limits
 
 
@@ -164,7 +164,8 @@ class State:
 
     `interrupted` is what an outage of a role has ended in the newest turn, which can be resumed.
 
-    `tool_set` and `retrieve` are those of `TrajectoryCreated`. `in_flight` is the intent of the current effect.
+    `options` are those of the newest turn, `tool_set` and `retrieve` those of `TrajectoryCreated`. `in_flight` is the
+    intent of the current effect.
 
     `tip` is the parent of the next step, None at the beginning of a turn; `history` has the turns up to it, without
     abandoned branches. `dead_end` is set while a search must backtrack.
@@ -178,6 +179,7 @@ class State:
     retrieve: bool | None = None
     strategy: str = "chain"
     limits: Limits = field(default_factory=Limits)
+    options: TurnOptions = field(default_factory=TurnOptions)
     history: tuple[Turn, ...] = ()
     steps: tuple[Step, ...] = ()
     answer: str | None = None

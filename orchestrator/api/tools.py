@@ -145,8 +145,9 @@ async def select_tools(
 ) -> ToolSelection:
     """The tools that a request selects of those in view. Raises `ServiceError` naming each tool at fault."""
     chosen = list(view.offered) if tools is None else tools
-    if not chosen:
-        raise ServiceError("no-tools", "no tool is registered", field="tools", remedy="register a tool source first")
+    if tools is None and not chosen:
+        remedy = "register a tool source first, or send an empty list for an answer without tools"
+        raise ServiceError("no-tools", "no tool is registered", field="tools", remedy=remedy)
     client_tools = [tool for tool in chosen if isinstance(tool, ClientTool)]
     _require_few(len(chosen), len(client_tools), retrieve=retrieve)
     registered = _registered(view, chosen)

@@ -281,18 +281,24 @@ class EffectExecutor:
 
     async def _tools_of_step(self, state: State, tools: ToolSet | None, effect: RoleEffect) -> tuple[str, ...] | None:
         """The names of the tools that the step is offered; None: all of them."""
-        if tools is None or isinstance(effect, AskSummarizer):
+        if isinstance(effect, AskSummarizer):
             return None
         # The caller is offered what the planner was.
         if isinstance(effect, AskCaller):
             return state.steps[-1].tools_offered
-        return await self.offers.choose(state, tools)
+        options = state.options
+        called = any(step.action is not None for step in state.turn_steps)
+        allowed = options.tools if called or options.first_tools is None else options.first_tools
+        chosen = None if tools is None or allowed == () else await self.offers.choose(state, tools)
+        if allowed is None or chosen is None:
+            return allowed if chosen is None else chosen
+        return tuple(name for name in chosen if name in allowed) or allowed
 
     def _offered(self, state: State, tools: ToolSet | None, names: Sequence[str] | None) -> list[ToolModel]:
-        """The wire forms of the tools of a step. Raises `RoleError` if there are none."""
+        """The wire forms of the tools of a step. Raises `RoleError` if the trajectory's are gone."""
         registered = self.registered_tools(state, tools)
         client_tools = {tool.name: tool for tool in state.client_tools}
-        if not registered and not client_tools:
+        if state.tools and not registered and not client_tools:
             raise RoleError("none of the trajectory's tools is registered any more")
         shown = [
             # A tool that was registered later under the name of a client tool does not replace it.

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from alpha_umi.contract.roles import (
     CALL,
+    MAX_ANSWER_TOKENS,
     PLAN,
     STEP,
     SUMMARIZE,
@@ -29,6 +30,7 @@ from alpha_umi.contract.roles import (
     as_turns,
 )
 from alpha_umi.roles.caller import NO_CALL
+from alpha_umi.roles.planner import Decision
 from alpha_umi.trajectory import (
     AnswerWritten,
     AskBackbone,
@@ -43,6 +45,7 @@ from alpha_umi.trajectory import (
     ToolObserved,
     Usage,
     planner_history,
+    total,
 )
 from orchestrator.roles.errors import RoleUnreadable
 from orchestrator.roles.request import RoleRequest
@@ -67,6 +70,22 @@ class RoleCallContext:
     def request(self, spec: RoleSpec[Any, Answer], body: BaseModel, step: int) -> RoleRequest[Answer]:
         """The request to a role for a step."""
         return RoleRequest(spec, body, self.row.id, step, owner=self.row.owner, background=self.row.background)
+
+    def sampling(self) -> dict[str, Any]:
+        """The sampling parameters of a role's request, as far as the turn sets them."""
+        options = self.state.options
+        given = {"temperature": options.temperature, "top_p": options.top_p, "seed": options.seed}
+        if options.max_output_tokens is not None:
+            left = options.max_output_tokens - total(self.state.turn_steps).completion_tokens
+            given["max_tokens"] = max(1, min(left, MAX_ANSWER_TOKENS))
+        return {name: value for name, value in given.items() if value is not None}
+
+    def decisions(self, tools: list[ToolModel]) -> list[Decision] | None:
+        """The decisions that the step may make; None: all."""
+        if not tools:
+            return ["conclusion", "give up"]
+        called = any(step.action is not None for step in self.state.turn_steps)
+        return ["caller"] if self.state.options.must_call and not called else None
 
     def turns(self) -> list[TurnModel]:
         """The wire form of the history."""
@@ -101,11 +120,14 @@ class RoleCallSpec(Generic[Answer]):
 
 def plan_call(context: RoleCallContext, effect: AskPlanner) -> RoleCallSpec[PlanAnswer]:
     """The planner writes a rationale and a decision."""
+    tools = context.tools()
     body = PlanRequest(
-        tools=context.tools(),
+        tools=tools,
         history=context.planner_turns(),
+        decisions=context.decisions(tools),
         constrained=context.constrained,
         stream=context.streams,
+        **context.sampling(),
     )
 
     def to_event(answer: PlanAnswer, stats: CallStats) -> Event:
@@ -136,7 +158,7 @@ def plan_call(context: RoleCallContext, effect: AskPlanner) -> RoleCallSpec[Plan
 def caller_call(context: RoleCallContext, effect: AskCaller) -> RoleCallSpec[CallAnswer]:
     """The caller writes a call."""
     tools = context.tools()
-    body = CallRequest(tools=tools, history=context.turns(), constrained=context.constrained)
+    body = CallRequest(tools=tools, history=context.turns(), constrained=context.constrained, **context.sampling())
 
     def to_event(answer: CallAnswer, stats: CallStats) -> Event:
         refused = _not_offered(answer.action, tools)
@@ -162,11 +184,19 @@ def caller_call(context: RoleCallContext, effect: AskCaller) -> RoleCallSpec[Cal
 
 def summarize_call(context: RoleCallContext, effect: AskSummarizer) -> RoleCallSpec[SummarizeAnswer]:
     """The summarizer writes the answer."""
-    body = SummarizeRequest(history=context.turns(), stream=context.streams)
-    return RoleCallSpec(
-        context.request(SUMMARIZE, body, effect.step),
-        lambda answer, stats: AnswerWritten(answer.answer, **stats.output(truncated=answer.truncated)),
+    options = context.state.options
+    body = SummarizeRequest(
+        history=context.turns(),
+        answer_schema=None if options.answer_schema is None else dict(options.answer_schema),
+        stop=list(options.stop),
+        stream=context.streams,
+        **context.sampling(),
     )
+
+    def to_event(answer: SummarizeAnswer, stats: CallStats) -> Event:
+        return AnswerWritten(answer.answer, unfinished=answer.unfinished, **stats.output(truncated=answer.truncated))
+
+    return RoleCallSpec(context.request(SUMMARIZE, body, effect.step), to_event)
 
 
 def step_call(context: RoleCallContext, effect: AskBackbone) -> RoleCallSpec[StepAnswer]:
@@ -176,8 +206,10 @@ def step_call(context: RoleCallContext, effect: AskBackbone) -> RoleCallSpec[Ste
         tools=tools,
         history=context.turns(),
         conclude=effect.conclude,
+        decisions=None if effect.conclude else context.decisions(tools),
         constrained=context.constrained,
         stream=context.streams,
+        **context.sampling(),
     )
 
     def to_event(answer: StepAnswer, stats: CallStats) -> Event:

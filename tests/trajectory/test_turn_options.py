@@ -1,0 +1,92 @@
+"""Turns with options of their request, and conversations that a client continues."""
+
+from __future__ import annotations
+
+import pytest
+
+from alpha_umi.roles.turns import Turn
+from alpha_umi.trajectory import (
+    AnswerWritten,
+    IllegalEvent,
+    Limits,
+    MessageAdded,
+    PlannerDecided,
+    TrajectoryCreated,
+    TrajectoryFinished,
+    TurnOptions,
+    Usage,
+    dump_event,
+    effect_of,
+    parse_event,
+    replay,
+)
+from alpha_umi.trajectory.effects import AskPlanner, Finish
+
+CONVERSATION = (
+    Turn("user", "Hello"),
+    Turn("conclusion", "Good day"),
+    Turn("user", "Weather?"),
+    Turn("planner", "Look it up.\nNext: caller."),
+    Turn("caller", "Action: weather\nAction Input: {}"),
+    Turn("observation", "sun"),
+)
+
+
+def test_a_conversation_of_the_client_continues_with_the_planner() -> None:
+    state = replay([TrajectoryCreated("Weather?", ("weather",), history=CONVERSATION)])
+    assert (effect_of(state), state.history) == (AskPlanner(0), CONVERSATION)
+    assert [(m.role, m.content) for m in state.messages] == [
+        ("user", "Hello"),
+        ("assistant", "Good day"),
+        ("user", "Weather?"),
+    ]
+
+
+@pytest.mark.parametrize("history", [CONVERSATION[:2], CONVERSATION[:4], (Turn("observation", "sun"),)])
+def test_a_conversation_that_nothing_follows_is_illegal(history: tuple[Turn, ...]) -> None:
+    with pytest.raises(IllegalEvent):
+        replay([TrajectoryCreated("Hello", (), history=history[1:] if len(history) == 2 else history)])
+
+
+def test_instructions_stand_before_the_newest_user_message_of_the_history() -> None:
+    options = TurnOptions(instructions="Be brief.")
+    for created, content in (
+        (TrajectoryCreated("Hi", (), options=options), "Be brief.\n\nHi"),
+        (TrajectoryCreated("Weather?", (), history=CONVERSATION, options=options), "Be brief.\n\nWeather?"),
+    ):
+        state = replay([created])
+        assert [turn.content for turn in state.history if turn.role == "user"][-1] == content
+        assert state.messages[-1].content == created.instruction
+
+
+def test_options_and_limits_of_a_turn_end_with_it() -> None:
+    first = [
+        TrajectoryCreated("Hi", (), options=TurnOptions(instructions="Be brief.", max_output_tokens=100)),
+        PlannerDecided("Done.", "conclusion", "Done.\nNext: conclusion."),
+        AnswerWritten("Hello"),
+        TrajectoryFinished(),
+    ]
+    state = replay([*first, MessageAdded("More", limits=Limits(max_steps=2))])
+    assert (state.options, state.limits.max_steps, state.history[-1].content) == (TurnOptions(), 2, "More")
+
+
+def test_an_answer_that_the_output_limit_cut_exhausts_the_turn() -> None:
+    for options, outcome in ((TurnOptions(max_output_tokens=100), "exhausted"), (TurnOptions(), "completed")):
+        events = [
+            TrajectoryCreated("Hi", (), options=options),
+            PlannerDecided("Done.", "conclusion", "Done.\nNext: conclusion.", usage=Usage(10, 5)),
+            AnswerWritten("Hel", unfinished=True),
+        ]
+        state = replay(events)
+        assert (effect_of(state), state.answer) == (Finish(outcome), "Hel")
+
+
+def test_options_and_history_survive_the_log() -> None:
+    options = TurnOptions(
+        temperature=0.5, stop=("END",), tools=("a",), must_call=True, answer_schema={"type": "object"}
+    )
+    for event in (
+        TrajectoryCreated("Weather?", ("a",), history=CONVERSATION, options=options),
+        MessageAdded("More", options=options, limits=Limits()),
+    ):
+        assert parse_event(dump_event(event)) == event
