@@ -22,6 +22,7 @@ from orchestrator.assembly import Orchestrator
 from orchestrator.runs.manager import Run
 from orchestrator.store import StoreDamaged
 from orchestrator.stream.follow import follow
+from orchestrator.stream.serialization import serialized
 
 EventId = Annotated[int, Field(ge=0)]
 
@@ -68,8 +69,8 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             return Response(status_code=204)
         with contextlib.ExitStack() as slot:
             slot.enter_context(orchestrator.streams.slot(user.owner))
-            stream = follow(orchestrator.store, row, orchestrator.runs.broadcast_of(run), after=after)
-            return event_stream(stream, slot=slot)
+            items = follow(orchestrator.store, row, orchestrator.runs.broadcast_of(run), after=after)
+            return event_stream(serialized(items, row), slot=slot)
 
     return router
 

@@ -21,9 +21,9 @@ from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.tool_calls import CallTool, ToolCallResult, ToolDetails, ToolRequest
 from alpha_umi.web.keys import Principal
 from alpha_umi.web.scopes import User
+from orchestrator.api.answers import REPLAYED, IdempotencyKey, request_key
 from orchestrator.api.audit import audit_entry
 from orchestrator.api.bodies import BoundedBodyRoute
-from orchestrator.api.responses import REPLAYED, IdempotencyKey, request_key
 from orchestrator.api.tools import public_record
 from orchestrator.assembly import Orchestrator
 from orchestrator.runs.idempotency import key_reused

@@ -19,9 +19,9 @@ from alpha_umi.contract.tool_sources import LeftOutInfo, ToolSourceInfo, ToolSou
 from alpha_umi.contract.trajectories import MAX_TOOLS, ToolInfo, ToolList
 from alpha_umi.roles.turns import NAME_CHARACTERS, Tool
 from alpha_umi.web.scopes import ToolsUser, User, require_scope
+from orchestrator.api.answers import json_response
 from orchestrator.api.audit import audit_entry
 from orchestrator.api.bodies import SourceBodyRoute
-from orchestrator.api.responses import json_response
 from orchestrator.assembly import Orchestrator
 from orchestrator.runs.offer import MAX_STEP_TOOLS
 from orchestrator.store import SHARED

@@ -15,9 +15,9 @@ from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.trajectories import CreateTrajectory, Trajectory, TrajectoryList, TrajectorySummary
 from alpha_umi.trajectory import Status, TrajectoryCreated
 from alpha_umi.web.scopes import User
+from orchestrator.api.answers import ANSWERS, IdempotencyKey, carry_out, json_response, request_key
 from orchestrator.api.audit import audit_entry
 from orchestrator.api.bodies import BoundedBodyRoute
-from orchestrator.api.responses import ANSWERS, IdempotencyKey, carry_out, json_response, request_key
 from orchestrator.api.tools import select_tools
 from orchestrator.assembly import Orchestrator
 from orchestrator.runs.client_tools import ClientOutput

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from sse_starlette import ServerSentEvent
 
@@ -11,18 +13,33 @@ from alpha_umi.trajectory import TrajectoryFinished
 from orchestrator.log import LoggedEvent
 from orchestrator.runs.snapshots import text_of
 from orchestrator.store import TrajectoryRow
+from orchestrator.stream.broadcast import Unlogged
+from orchestrator.stream.follow import Followed
 
 SEPARATOR = "\n"
 RETRY_MS = 1_000
 
 
-def serialize(logged: LoggedEvent, trajectory: TrajectoryRow, *, last: bool = True) -> ServerSentEvent | None:
-    """The event of a row; None for one that the stream does not send.
+async def serialized(
+    items: AsyncGenerator[Followed, None], trajectory: TrajectoryRow
+) -> AsyncGenerator[ServerSentEvent, None]:
+    """The server-sent events of a trajectory that is followed."""
+    async with aclosing(items):
+        async for item in items:
+            match item:
+                case LoggedEvent():
+                    if (event := serialize(item, trajectory)) is not None:
+                        yield event
+                case Unlogged():
+                    yield serialize_live(item.event)
+                case Reconnect():
+                    yield serialize_reconnect(item)
 
-    An end is sent if its row is the `last` one: where a further turn follows, the stream is not over.
-    """
+
+def serialize(logged: LoggedEvent, trajectory: TrajectoryRow) -> ServerSentEvent | None:
+    """The event of a row; None for one that the stream does not send."""
     if isinstance(logged.event, TrajectoryFinished):
-        data = text_of(trajectory, logged.after, finished_at=logged.at).document() if last else None
+        data: str | None = text_of(trajectory, logged.after, finished_at=logged.at).document()
     else:
         fields = event_data(logged, trajectory.id)
         data = None if fields is None else json.dumps(fields)

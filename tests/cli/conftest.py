@@ -196,7 +196,8 @@ class FakeOrchestrator:
             seq += 1
             before, state = state, advance(state, item)
             logged = LoggedEvent(before, item, state, seq, START + timedelta(seconds=2.5))
-            logged_event = serialize(logged, row, last=item is items[-1])
+            is_end_between = isinstance(item, TrajectoryFinished) and item is not items[-1]
+            logged_event = None if is_end_between else serialize(logged, row)
             if logged_event is not None and seq > after:
                 yield logged_event
 

@@ -161,7 +161,8 @@ def logged(events: list[Event]) -> Iterator[LoggedEvent]:
 
 def sent(log: list[LoggedEvent]) -> list[StreamEvent]:
     """The events that a client receives for a log."""
-    stream = [serialize(each, ROW, last=each is log[-1]) for each in log]
+    sent = [each for each in log if not isinstance(each.event, TrajectoryFinished) or each is log[-1]]
+    stream = [serialize(each, ROW) for each in sent]
     return [read_stream_event(event.event, event.data, event.id) for event in stream if event is not None]
 
 

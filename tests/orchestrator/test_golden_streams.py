@@ -20,6 +20,7 @@ from alpha_umi.trajectory import State, replay
 from orchestrator.log import read_log
 from orchestrator.store import open_store
 from orchestrator.stream.follow import follow
+from orchestrator.stream.serialization import serialized
 
 GOLDEN = Path(__file__).parent / "golden_streams"
 ADDED_KINDS = {"limit.reached", "role.failed", "trajectory.cancelled"}
@@ -74,7 +75,7 @@ async def test_a_database_of_the_released_schema_has_the_same_streams(tmp_path: 
     async with open_store(f"sqlite:///{tmp_path}/log.db") as store:
         for name in COURSES:
             row = await store.get(name, owner="default")
-            sent = [event async for event in follow(store, row, None)]
+            sent = [event async for event in serialized(follow(store, row, None), row)]
             events = [ServerSentEvent(event.event, event.data, event.id) for event in sent]
             assert without_additions(events, name, name) == recorded(name), name
             assert all(event.event != "reconnect" for event in events)
@@ -117,7 +118,5 @@ async def test_a_damaged_row_of_the_released_schema_stays_as_it_was(payload: str
         database.execute(damage, (payload,))
         database.commit()
     async with open_store(f"sqlite:///{tmp_path}/log.db") as store:
-        assert [
-            event.event async for event in follow(store, await store.get("chain answers", owner="default"), None)
-        ] == []
+        assert [item async for item in follow(store, await store.get("chain answers", owner="default"), None)] == []
         assert list(read_log(await store.events("chain gives up")))[-1].after.status == "gave_up"

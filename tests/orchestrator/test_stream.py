@@ -26,9 +26,10 @@ from alpha_umi.trajectory import (
     TrajectoryFinished,
 )
 from orchestrator.log import LoggedEvent, new_event, read_log
-from orchestrator.store import EventStore, open_store
+from orchestrator.store import EventStore, TrajectoryRow, open_store
 from orchestrator.stream.broadcast import MAX_QUEUED_BYTES, Broadcast, Closed, Overflow, Unlogged
 from orchestrator.stream.follow import follow
+from orchestrator.stream.serialization import serialized
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 REST: Sequence[Event] = (
@@ -38,6 +39,12 @@ REST: Sequence[Event] = (
     AnswerWritten("42"),
     TrajectoryFinished(),
 )
+
+
+def _events(
+    store: EventStore, row: TrajectoryRow, broadcast: Broadcast | None, *, after: int = 0
+) -> AsyncIterator[ServerSentEvent]:
+    return serialized(follow(store, row, broadcast, after=after), row)
 
 
 class Collected:
@@ -96,7 +103,7 @@ def preview(role: WritingRole, step: int, text: str, *, after: int) -> Unlogged:
 
 async def test_news_with_gaps_and_repetitions(store: EventStore) -> None:
     broadcast = Broadcast()
-    collected = Collected(follow(store, await store.get("t", owner="default"), broadcast))
+    collected = Collected(_events(store, await store.get("t", owner="default"), broadcast))
     await collected.reached(1)
     rows = await append(store, *REST)
     broadcast.publish([rows[1]])
@@ -106,18 +113,18 @@ async def test_news_with_gaps_and_repetitions(store: EventStore) -> None:
 
 async def test_the_end_of_the_news_is_looked_up_in_the_log(store: EventStore) -> None:
     broadcast = Broadcast()
-    collected = Collected(follow(store, await store.get("t", owner="default"), broadcast))
+    collected = Collected(_events(store, await store.get("t", owner="default"), broadcast))
     await collected.reached(1)
     await append(store, *REST)
     broadcast.close(stopping=False)
     assert await collected.ended() == COMPLETE
-    assert await Collected(follow(store, await store.get("t", owner="default"), broadcast)).ended() == COMPLETE
-    assert await Collected(follow(store, await store.get("t", owner="default"), None)).ended() == COMPLETE
+    assert await Collected(_events(store, await store.get("t", owner="default"), broadcast)).ended() == COMPLETE
+    assert await Collected(_events(store, await store.get("t", owner="default"), None)).ended() == COMPLETE
 
 
 async def test_text_that_its_row_has_overtaken_is_dropped(store: EventStore) -> None:
     broadcast = Broadcast()
-    collected = Collected(follow(store, await store.get("t", owner="default"), broadcast))
+    collected = Collected(_events(store, await store.get("t", owner="default"), broadcast))
     await collected.reached(1)
     broadcast.publish(await append(store, REST[0]))
     broadcast.publish([preview("planner", 0, "I ", after=2)])
@@ -132,7 +139,7 @@ async def test_text_that_its_row_has_overtaken_is_dropped(store: EventStore) -> 
 
 async def test_too_many_news_are_replaced_by_the_log(store: EventStore) -> None:
     broadcast = Broadcast()
-    collected = Collected(follow(store, await store.get("t", owner="default"), broadcast))
+    collected = Collected(_events(store, await store.get("t", owner="default"), broadcast))
     await collected.reached(1)
     broadcast.publish(await append(store, *REST[:3]))
     broadcast.publish([preview("summarizer", 1, "x" * 1_000, after=4)] * (MAX_QUEUED_BYTES // 1_000))
@@ -145,7 +152,7 @@ async def test_too_many_news_are_replaced_by_the_log(store: EventStore) -> None:
 
 async def test_a_stop_ends_the_stream_with_the_wish_to_come_back(store: EventStore) -> None:
     broadcast = Broadcast()
-    collected = Collected(follow(store, await store.get("t", owner="default"), broadcast, after=1))
+    collected = Collected(_events(store, await store.get("t", owner="default"), broadcast, after=1))
     broadcast.close(stopping=True)
     assert await collected.ended() == [(None, "reconnect")]
 
@@ -153,7 +160,7 @@ async def test_a_stop_ends_the_stream_with_the_wish_to_come_back(store: EventSto
 async def test_a_live_event_is_not_replayed_by_its_listeners(store: EventStore) -> None:
     """The follower uses the driver's states, as a modified state shows."""
     broadcast = Broadcast()
-    listeners = [Collected(follow(store, await store.get("t", owner="default"), broadcast)) for _ in range(3)]
+    listeners = [Collected(_events(store, await store.get("t", owner="default"), broadcast)) for _ in range(3)]
     for collected in listeners:
         await collected.reached(1)
     events = await append(store, *REST)
@@ -184,10 +191,10 @@ async def test_a_long_log_is_read_in_parts_and_nothing_is_missing(store: EventSt
     await store.append("long", after=1, events=[new_event(event) for event in steps], at=NOW)
     row = await store.get("long", owner="default")
     expected = [str(seq) for seq, event in enumerate([created, *steps], 1) if not isinstance(event, EffectIntended)]
-    events = await Collected(follow(store, row, None)).ended()
+    events = await Collected(_events(store, row, None)).ended()
     assert [event_id for event_id, _ in events[:-1]] == expected
     assert events[-1] == (None, "reconnect")
-    resumed = await Collected(follow(store, row, None, after=200)).ended()
+    resumed = await Collected(_events(store, row, None, after=200)).ended()
     assert resumed == [event for event in events if event[0] is None or int(event[0]) > 200]
 
 

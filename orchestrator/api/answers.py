@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import AsyncGenerator, Coroutine, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Header, Request
 from fastapi.responses import Response
@@ -23,8 +23,9 @@ from orchestrator.race import race
 from orchestrator.runs.idempotency import HEADER, Accept, AcceptedRequest
 from orchestrator.runs.manager import Run, RunLease
 from orchestrator.runs.views import driven_text
-from orchestrator.store import RequestKey
-from orchestrator.stream.follow import follow
+from orchestrator.store import RequestKey, TrajectoryRow
+from orchestrator.stream.follow import Followed, follow
+from orchestrator.stream.serialization import serialized
 
 CLIENT_CLOSED_REQUEST = 499
 MAX_CHARACTERS = 255
@@ -38,6 +39,50 @@ _FORM = f"{HEADER} has 1 to {MAX_CHARACTERS} visible ASCII characters"
 ANSWERS: Responses = {**TRAJECTORY_STREAM, 202: {"model": Trajectory}}
 
 
+class View(Protocol):
+    """How accepted requests are answered: an interface's form of a trajectory, or of a part of it."""
+
+    background_status: int
+
+    def headers(self, accepted: AcceptedRequest) -> Mapping[str, str]:
+        """Headers of every answer."""
+
+    async def document(self, accepted: AcceptedRequest) -> bytes:
+        """The JSON text of what the request has led to so far."""
+
+    def events(
+        self, accepted: AcceptedRequest, row: TrajectoryRow, items: AsyncGenerator[Followed, None]
+    ) -> AsyncGenerator[ServerSentEvent, None]:
+        """The events of a stream. `items` begin with the first row that the request wrote."""
+
+
+class TrajectoryView:
+    """The answers of our own interface."""
+
+    background_status = 202
+
+    def __init__(self, orchestrator: Orchestrator, owner: str) -> None:
+        self._orchestrator = orchestrator
+        self._owner = owner
+
+    def headers(self, accepted: AcceptedRequest) -> Mapping[str, str]:
+        """Where the trajectory is."""
+        return {"Location": f"/v1/trajectories/{accepted.trajectory_id}"}
+
+    async def document(self, accepted: AcceptedRequest) -> bytes:
+        """The trajectory."""
+        if accepted.run is not None:
+            return driven_text(accepted.run).document().encode()
+        row = await self._orchestrator.store.get(accepted.trajectory_id, owner=self._owner)
+        return (await self._orchestrator.views.read(row)).document().encode()
+
+    def events(
+        self, accepted: AcceptedRequest, row: TrajectoryRow, items: AsyncGenerator[Followed, None]
+    ) -> AsyncGenerator[ServerSentEvent, None]:
+        """The events of the log, with the trajectory at the end."""
+        return serialized(items, row)
+
+
 async def carry_out(
     orchestrator: Orchestrator,
     request: Request,
@@ -46,17 +91,20 @@ async def carry_out(
     *,
     stream: bool,
     background: bool,
+    view: View | None = None,
 ) -> Response:
     """Accept a request, or find what the first one with its key led to, and answer it.
 
     A request that is neither in the background nor has an idempotency key cancels its trajectory when its client
     disconnects.
     """
+    view = view or TrajectoryView(orchestrator, request.state.principal.owner)
     with contextlib.ExitStack() as slot:
         if stream:
             slot.enter_context(orchestrator.streams.slot(request.state.principal.owner))
         accepted = await orchestrator.request_keys.run_once(identity, accept)
-        return await _answer(orchestrator, request, accepted, slot=slot if stream else None, background=background)
+        held = slot if stream else None
+        return await _answer(orchestrator, request, accepted, view=view, slot=held, background=background)
 
 
 async def _answer(
@@ -64,30 +112,33 @@ async def _answer(
     request: Request,
     accepted: AcceptedRequest,
     *,
+    view: View,
     slot: contextlib.ExitStack | None,
     background: bool,
 ) -> Response:
     request.state.trajectory_id = accepted.trajectory_id
     owner = request.state.principal.owner
-    headers = _headers(orchestrator, owner, accepted)
+    replayed = {REPLAYED: "true"} if accepted.replayed else {}
+    headers = {**view.headers(accepted), **replayed, **orchestrator.admission.headers(owner)}
     lease = None if background or accepted.run is None else accepted.run.acquire()
     if slot is not None:
-        return await _stream(orchestrator, owner, accepted, lease, headers, slot)
+        return await _stream(orchestrator, owner, accepted, view, lease, headers, slot)
     if background:
-        return await _trajectory_response(orchestrator, owner, accepted, headers, status_code=202)
+        return json_response(await view.document(accepted), view.background_status, headers=headers)
     if accepted.run is not None and lease is not None:
         if not await completes_before_disconnect(request, accepted.run.settled()):
             _leave(orchestrator, lease)
             return Response(status_code=CLIENT_CLOSED_REQUEST)
         lease.release()
         _require_settled(orchestrator, accepted.run)
-    return await _trajectory_response(orchestrator, owner, accepted, headers)
+    return json_response(await view.document(accepted), headers=headers)
 
 
 async def _stream(
     orchestrator: Orchestrator,
     owner: str,
     accepted: AcceptedRequest,
+    view: View,
     lease: RunLease | None,
     headers: Mapping[str, str],
     slot: contextlib.ExitStack,
@@ -102,7 +153,8 @@ async def _stream(
 
     async def events() -> AsyncGenerator[ServerSentEvent, None]:
         try:
-            async for event in follow(store, row, orchestrator.runs.broadcast_of(run), after=accepted.seq - 1):
+            items = follow(store, row, orchestrator.runs.broadcast_of(run), after=accepted.seq - 1)
+            async for event in view.events(accepted, row, items):
                 yield event
         finally:
             leave()
@@ -128,30 +180,9 @@ def _require_settled(orchestrator: Orchestrator, run: Run) -> None:
     raise ServiceError("internal", f"trajectory {run.id} was abandoned; the log has the details", extra=where)
 
 
-async def _trajectory_response(
-    orchestrator: Orchestrator,
-    owner: str,
-    accepted: AcceptedRequest,
-    headers: Mapping[str, str],
-    *,
-    status_code: int = 200,
-) -> Response:
-    if accepted.run is not None:
-        text = driven_text(accepted.run)
-    else:
-        text = await orchestrator.views.read(await orchestrator.store.get(accepted.trajectory_id, owner=owner))
-    return json_response(text.document(), status_code, headers=headers)
-
-
 def json_response(text: str | bytes, status_code: int = 200, *, headers: Mapping[str, str] | None = None) -> Response:
     """A response whose body is JSON text."""
     return Response(text, status_code, headers=headers, media_type="application/json")
-
-
-def _headers(orchestrator: Orchestrator, owner: str, accepted: AcceptedRequest) -> dict[str, str]:
-    replayed = {REPLAYED: "true"} if accepted.replayed else {}
-    limits = orchestrator.admission.headers(owner)
-    return {"Location": f"/v1/trajectories/{accepted.trajectory_id}", **replayed, **limits}
 
 
 async def completes_before_disconnect(request: Request, until: Coroutine[Any, Any, Any]) -> bool:
