@@ -44,6 +44,7 @@ from orchestrator.store import (
     StoreError,
     TrajectoryNotFound,
     TrajectoryRow,
+    TurnRecord,
 )
 
 
@@ -188,11 +189,12 @@ class LogWriter:
         request: RequestKey | None = None,
         audit: AuditEntry | None = None,
         snapshot: Callable[[datetime], Snapshot | None] | None = None,
+        turn: TurnRecord | None = None,
     ) -> list[StoredEvent]:
         """The rows, once they are durable. `status` is the new status of the trajectory; a final one ends it.
 
-        `request` is the idempotency key of the request that caused the events, `audit` the act for the audit log.
-        `snapshot` makes that of a trajectory that ends, from the time of the rows. Waits while the store is
+        `request` and `turn` are key and record of the request that caused the events, `audit` is the act for the audit
+        log. `snapshot` makes that of a trajectory that ends, from the time of the rows. Waits while the store is
         unavailable. Raises `SequenceConflict`, `IdempotencyKeyExists`, `TrajectoryNotFound` or `NotStorable`.
         """
         packed = [new_event(event) for event in events]
@@ -211,6 +213,7 @@ class LogWriter:
             request=request,
             audit=audit,
             snapshot=None if snapshot is None else snapshot(at),
+            turn=turn,
         )
         try:
             rows = await write()

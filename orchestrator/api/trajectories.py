@@ -13,7 +13,7 @@ from pydantic.json_schema import SkipJsonSchema
 from alpha_umi.contract.client_turns import AddMessage, GiveOutputs
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.trajectories import CreateTrajectory, Trajectory, TrajectoryList, TrajectorySummary
-from alpha_umi.trajectory import Status, TrajectoryCreated
+from alpha_umi.trajectory import MessageAdded, Status, TrajectoryCreated
 from alpha_umi.web.scopes import User
 from orchestrator.api.answers import ANSWERS, IdempotencyKey, carry_out, json_response, request_key
 from orchestrator.api.audit import audit_entry
@@ -168,7 +168,11 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
         async def accept() -> AcceptedRequest:
             with orchestrator.admission.accept(user.owner, background=body.background):
                 return await client_turns.add_message(
-                    trajectory_id, body.content, owner=user.owner, background=body.background, request=identity
+                    trajectory_id,
+                    MessageAdded(body.content),
+                    owner=user.owner,
+                    background=body.background,
+                    request=identity,
                 )
 
         return await carry_out(orchestrator, request, identity, accept, stream=body.stream, background=body.background)

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from alpha_umi.contract.problems import Kind
 from alpha_umi.trajectory import AwaitOutput, Effect, ToolObserved
-from orchestrator.store import RequestKey
+from orchestrator.store import RequestKey, TurnRecord
 
 # A client that was about to send its output when the process ended can still do so.
 RESTART_GRACE_S = 60.0
@@ -17,12 +17,13 @@ RESTART_GRACE_S = 60.0
 
 @dataclass(frozen=True)
 class ClientOutput:
-    """The output of a call. `request` is the idempotency key of its request."""
+    """The output of a call. `request` and `turn` are idempotency key and record of its request."""
 
     call_id: str
     content: str
     is_error: bool = False
     request: RequestKey | None = None
+    turn: TurnRecord | None = None
 
 
 class OutputRefused(Exception):

@@ -50,7 +50,7 @@ from orchestrator.runs.client_tools import ClientOutput, ToolOutputInbox, missed
 from orchestrator.runs.executor import EffectExecutor, failure_of, log_outcome, unknown_outcome
 from orchestrator.runs.snapshots import snapshot_of
 from orchestrator.runs.turn_slot import TurnSlot
-from orchestrator.store import AuditEntry, NotStorable, RequestKey, Snapshot, TrajectoryRow
+from orchestrator.store import AuditEntry, NotStorable, RequestKey, Snapshot, TrajectoryRow, TurnRecord
 from orchestrator.stream.broadcast import Broadcast, Unlogged
 from orchestrator.tools.model import EffectClass, ToolResult
 from orchestrator.tools.tool_sets import ToolSet
@@ -212,7 +212,8 @@ class Driver:
             result = ToolResult(output.content, output.is_error, truncated=False)
             observation = await self._dependencies.executor.observed(self.state, effect, result)
         observation = replace(observation, latency_ms=round(waited * 1_000))
-        await self._record(observation, request=None if output is None else output.request)
+        request, turn = (None, None) if output is None else (output.request, output.turn)
+        await self._record(observation, request=request, turn=turn)
         self._dependencies.failpoints.reach("output.after_commit")
         self._inbox.reset(seq)
 
@@ -306,7 +307,7 @@ class Driver:
             self._waits_for_role.set()
         self._broadcast.publish_notice(Unlogged(self.outage or RoleRecovered(role), self._seq))
 
-    async def _record(self, *events: Event, request: RequestKey | None = None) -> None:
+    async def _record(self, *events: Event, request: RequestKey | None = None, turn: TurnRecord | None = None) -> None:
         """Append the events and the automatic events after them in one commit."""
         made = list(transitions(events, self.state))
         while (automatic := self._automatic_event(made[-1].after)) is not None:
@@ -323,6 +324,7 @@ class Driver:
             events=events,
             status=changed,
             request=request,
+            turn=turn,
             audit=audit,
             snapshot=partial(self._snapshot, state, self._seq + len(events)) if state.phase is Phase.FINISHED else None,
         )

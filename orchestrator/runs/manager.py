@@ -27,7 +27,7 @@ from orchestrator.admission.running_capacity import RunningCapacity
 from orchestrator.log import new_event, replay_stored_log
 from orchestrator.race import race
 from orchestrator.runs.driver import Driver, DriverDependencies
-from orchestrator.store import EventStore, RequestKey, SequenceConflict, TrajectoryRow
+from orchestrator.store import EventStore, RequestKey, SequenceConflict, TrajectoryRow, TurnRecord
 from orchestrator.stream.broadcast import Broadcast
 from orchestrator.tools.tool_sets import ToolSet, ToolSets
 
@@ -118,8 +118,12 @@ class RunManager:
         metadata: Mapping[str, str],
         background: bool,
         request: RequestKey | None = None,
+        turn: TurnRecord | None = None,
     ) -> Run:
-        """Commit an owner's new trajectory with the tool set that it names, and start it. Raises `StoreError`."""
+        """Commit an owner's new trajectory with the tool set that it names, and start it. Raises `StoreError`.
+
+        `request` and `turn` are idempotency key and record of its request.
+        """
         self.require_open()
         trajectory_id = self._trajectory_id()
         self._dependencies.failpoints.reach("create.before_commit")
@@ -135,6 +139,7 @@ class RunManager:
             background=background,
             owner=owner,
             request=request,
+            turn=turn,
         )
         self._dependencies.failpoints.reach("create.after_commit")
         self._dependencies.executor.metrics.started.labels(strategy=created.strategy).inc()
@@ -143,7 +148,13 @@ class RunManager:
         return self._start(snapshot, background=background, detached=background or request is not None)
 
     async def continue_(
-        self, ended: RunSnapshot, message: MessageAdded | TurnResumed, *, background: bool, request: RequestKey | None
+        self,
+        ended: RunSnapshot,
+        message: MessageAdded | TurnResumed,
+        *,
+        background: bool,
+        request: RequestKey | None,
+        turn: TurnRecord | None = None,
     ) -> Run:
         """Commit a further user turn of a finished trajectory and start its run.
 
@@ -160,6 +171,7 @@ class RunManager:
             at=now,
             status=continued.status,
             request=request,
+            turn=turn,
         )
         self._dependencies.failpoints.reach("message.after_commit")
         _log.info("trajectory.continued", trajectory_id=ended.row.id, background=background)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.roles import MAX_TURNS
-from alpha_umi.trajectory import MessageAdded, Phase, State, ToolObserved
+from alpha_umi.trajectory import Limits, MessageAdded, Phase, State, ToolObserved
 from orchestrator.log import read_event
 from orchestrator.race import race
 from orchestrator.runs.client_tools import ClientOutput, OutputRefused, already_submitted, too_late
 from orchestrator.runs.idempotency import AcceptedRequest
 from orchestrator.runs.manager import Run, RunManager
-from orchestrator.store import EventStore, RequestKey, SequenceConflict
+from orchestrator.store import EventStore, RequestKey, SequenceConflict, TurnRecord
 
 # A step adds three turns to the history, a user turn one, an answer one.
 TURNS_A_STEP = 3
@@ -48,18 +48,26 @@ class ClientTurns:
         return AcceptedRequest(trajectory_id, seq, run)
 
     async def add_message(
-        self, trajectory_id: str, content: str, *, owner: str, background: bool, request: RequestKey | None
+        self,
+        trajectory_id: str,
+        message: MessageAdded,
+        *,
+        owner: str,
+        background: bool,
+        request: RequestKey | None,
+        turn: TurnRecord | None = None,
     ) -> AcceptedRequest:
         """Continue an owner's finished trajectory with a user message; it is durable when this returns.
 
-        Raises `ServiceError` and `TrajectoryNotFound`.
+        `request` and `turn` are idempotency key and record of the request. Raises `ServiceError` and
+        `TrajectoryNotFound`.
         """
         await _wait_until_done(self._runs.find(trajectory_id, owner=owner))
         ended = await self._runs.load(trajectory_id, owner=owner)
         _require_ended(trajectory_id, ended.state)
-        _require_capacity(trajectory_id, ended.state)
+        _require_capacity(trajectory_id, ended.state, message.limits or ended.state.limits)
         try:
-            run = await self._runs.continue_(ended, MessageAdded(content), background=background, request=request)
+            run = await self._runs.continue_(ended, message, background=background, request=request, turn=turn)
         except SequenceConflict as error:
             raise _busy(trajectory_id, "another message continues it") from error
         return AcceptedRequest(trajectory_id, ended.seq + 1, run)
@@ -100,9 +108,9 @@ def _require_ended(trajectory_id: str, state: State) -> None:
         raise _busy(trajectory_id, "it is running; wait for its end, or cancel it")
 
 
-def _require_capacity(trajectory_id: str, state: State) -> None:
+def _require_capacity(trajectory_id: str, state: State, limits: Limits) -> None:
     """Raises `ServiceError` if a further turn of maximum length would exceed the history that roles accept."""
-    if len(state.history) + TURNS_A_STEP * state.limits.max_steps + 3 > MAX_TURNS:
+    if len(state.history) + TURNS_A_STEP * limits.max_steps + 3 > MAX_TURNS:
         detail = f"trajectory {trajectory_id} has {len(state.history)} turns of history; the maximum is {MAX_TURNS}"
         raise ServiceError("trajectory-full", f"{detail}; start a new trajectory")
 

@@ -39,6 +39,8 @@ from orchestrator.store.model import (
     StoredEvent,
     ToolSourceRow,
     TrajectoryRow,
+    TurnRecord,
+    TurnRow,
     UsedRate,
 )
 from orchestrator.store.sqlite import SqliteEventStore
@@ -68,6 +70,8 @@ __all__ = [
     "TrajectoryNotFound",
     "TrajectoryPruned",
     "TrajectoryRow",
+    "TurnRecord",
+    "TurnRow",
     "UsedRate",
     "open_store",
 ]

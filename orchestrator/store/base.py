@@ -46,6 +46,8 @@ from orchestrator.store.model import (
     Snapshot,
     ToolSources,
     TrajectoryRow,
+    TurnRecord,
+    Turns,
     UsedRate,
     UsedRates,
 )
@@ -62,8 +64,10 @@ from orchestrator.store.rows import (
     read_request,
     read_tool_source,
     read_trajectory,
+    read_turn,
     storable_text,
     trajectory_row,
+    turn_row,
 )
 from orchestrator.store.tables import (
     NEWEST_KEY,
@@ -79,6 +83,9 @@ from orchestrator.store.tables import (
     newest_audit,
     observations_of,
     snapshot_of,
+    turn_removal,
+    turns_of,
+    turns_with,
 )
 from orchestrator.store.writes import (
     IDEMPOTENCY_RETENTION,
@@ -153,8 +160,9 @@ class EventStore(ABC):
         owner: str = DEFAULT_OWNER,
         tool_set: str | None = None,
         request: RequestKey | None = None,
+        turn: TurnRecord | None = None,
     ) -> TrajectoryRow:
-        """Write an owner's trajectory, its first events, and the key of the request for it, in one commit.
+        """Write an owner's trajectory, its first events, and key and record of the request for it, in one commit.
 
         Raises `TrajectoryExists`, `IdempotencyKeyExists`, `NotStorable`.
         """
@@ -175,7 +183,15 @@ class EventStore(ABC):
         row = trajectory_row(trajectory)
         rows = event_rows(trajectory_id, events, after=0, at=at)
         await self._log_writes.submit(
-            LogWrite(trajectory_id, 0, rows, trajectory=row, request=request, at=self.observed_time.now())
+            LogWrite(
+                trajectory_id,
+                0,
+                rows,
+                trajectory=row,
+                request=request,
+                at=self.observed_time.now(),
+                turn=None if turn is None else turn_row(turn, trajectory_id, seq=1, at=at),
+            )
         )
         return read_trajectory(row)
 
@@ -191,12 +207,13 @@ class EventStore(ABC):
         request: RequestKey | None = None,
         audit: AuditEntry | None = None,
         snapshot: Snapshot | None = None,
+        turn: TurnRecord | None = None,
     ) -> Log:
         """Write events `after` + 1 and on, and what belongs to the same commit.
 
-        That is the new status of the row, the key of the request, the act for the audit log, and the snapshot of a
-        trajectory that ends. A status without `finished_at` reopens the trajectory. Returns what `events` reads. Raises
-        `SequenceConflict` if the log does not end at `after`, `IdempotencyKeyExists`, `TrajectoryNotFound`,
+        That is the new status of the row, key and record of the request, the act for the audit log, and the snapshot of
+        a trajectory that ends. A status without `finished_at` reopens the trajectory. Returns what `events` reads.
+        Raises `SequenceConflict` if the log does not end at `after`, `IdempotencyKeyExists`, `TrajectoryNotFound`,
         `NotStorable`.
         """
         rows = event_rows(trajectory_id, events, after=after, at=at)
@@ -212,6 +229,7 @@ class EventStore(ABC):
                 audit=audit,
                 at=self.observed_time.now(),
                 snapshot=snapshot,
+                turn=None if turn is None else turn_row(turn, trajectory_id, seq=after + 1, at=at),
             )
         )
         return [read_event(row) for row in rows]
@@ -239,6 +257,19 @@ class EventStore(ABC):
     async def put_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
         """Store snapshots of trajectories that have none."""
         await self._transact(partial(write_snapshots, snapshots=snapshots))
+
+    async def turns(self, trajectory_id: str, *, owner: str) -> Turns:
+        """The records of requests of an owner's trajectory, in order. Raises `StoreDamaged`."""
+        return (await self._read(turns_of(trajectory_id, owner=owner), read_turn)).items
+
+    async def turns_with(self, digest: str, *, owner: str, limit: int = 10) -> Turns:
+        """The newest records of an owner's requests that carry this conversation. Raises `StoreDamaged`."""
+        return (await self._read(turns_with(digest, owner=owner, limit=limit), read_turn)).items
+
+    async def delete_turn(self, trajectory_id: str, seq: int, *, owner: str) -> bool:
+        """Delete the record of a request; False if there was none."""
+        statement = turn_removal(trajectory_id, seq, owner=owner)
+        return await self._transact(lambda connection: connection.execute(statement).rowcount > 0)
 
     async def get(self, trajectory_id: str, *, owner: str) -> TrajectoryRow:
         """The row of an owner's trajectory. Raises `TrajectoryPruned`, `TrajectoryNotFound`, `StoreDamaged`."""

@@ -151,6 +151,18 @@ def add_retention(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
+def create_turns(connection: Connection) -> None:
+    """Requests of the standard interfaces."""
+    for statement in (
+        "CREATE TABLE turns (trajectory_id TEXT NOT NULL REFERENCES trajectories (id) ON DELETE CASCADE,"
+        " seq INTEGER NOT NULL, owner TEXT NOT NULL, interface TEXT NOT NULL, document TEXT NOT NULL, digest TEXT,"
+        " conversation TEXT, at TEXT NOT NULL, PRIMARY KEY (trajectory_id, seq))",
+        "CREATE INDEX turns_with_digest ON turns (owner, digest) WHERE digest IS NOT NULL",
+        "CREATE INDEX turns_of_conversation ON turns (conversation) WHERE conversation IS NOT NULL",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 def _unified(kind: str, event: dict[str, Any], policy: str, *, concludes: bool) -> tuple[str, dict[str, Any]]:
     reason, thought = event["reason"], event["text"].strip()
     if kind == "caller.unreadable":
@@ -173,6 +185,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     create_summaries,
     add_retention,
     create_rates,
+    create_turns,
 )
 
 

@@ -72,6 +72,30 @@ class IdempotencyRecord(NamedTuple):
     seq: int
 
 
+@dataclass(frozen=True)
+class TurnRecord:
+    """A request of a standard interface, which begins a turn or answers a call, written with its first row.
+
+    `document` is what the interface shows of the request again. `digest` is that of the conversation that the request
+    carries, `conversation` the id of the stored conversation that it belongs to.
+    """
+
+    owner: str
+    interface: str
+    document: dict[str, Any]
+    digest: str | None = None
+    conversation: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnRow(TurnRecord):
+    """A stored record: it begins with row `seq` of its trajectory."""
+
+    trajectory_id: str
+    seq: int
+    at: datetime
+
+
 class ToolSourceRow(NamedTuple):
     """A stored registration of a tool source. `document` is a JSON object; `owner` may be `SHARED`."""
 
@@ -135,3 +159,4 @@ Rows = list[TrajectoryRow]
 ToolSources = list[ToolSourceRow]
 UsedRates = list[UsedRate]
 AuditLog = list[AuditRow]
+Turns = list[TurnRow]

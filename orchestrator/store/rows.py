@@ -22,6 +22,8 @@ from orchestrator.store.model import (
     StoredEvent,
     ToolSourceRow,
     TrajectoryRow,
+    TurnRecord,
+    TurnRow,
 )
 
 Row = dict[str, Any]
@@ -95,6 +97,18 @@ def request_row(request: RequestKey, trajectory_id: str, *, seq: int, at: dateti
 def read_request(row: Mapping[str, Any]) -> IdempotencyRecord:
     """The record of a row."""
     return IdempotencyRecord(row["digest"], row["trajectory_id"], row["seq"])
+
+
+def turn_row(turn: TurnRecord, trajectory_id: str, *, seq: int, at: datetime) -> Row:
+    """The row of a request whose first event is `seq`. Raises `NotStorable`."""
+    document = encode_json(turn.document, name="the request")
+    return {**vars(turn), "document": document, "trajectory_id": trajectory_id, "seq": seq, "at": encode_time(at)}
+
+
+def read_turn(row: Mapping[str, Any]) -> TurnRow:
+    """The request of a row. Raises `StoreDamaged`."""
+    with _reading(f"request {row['seq']} of trajectory {row['trajectory_id']}"):
+        return TurnRow(**{**row, "document": _object(row["document"]), "at": decode_time(row["at"])})
 
 
 def read_tool_source(row: Mapping[str, Any]) -> ToolSourceRow:

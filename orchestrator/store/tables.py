@@ -137,6 +137,22 @@ SUMMARIES = Table(
     Column("steps", Text, nullable=False),
 )
 
+# Requests of the standard interfaces: each begins with a row of its trajectory, and ends with the next one's.
+TURNS = Table(
+    "turns",
+    METADATA,
+    Column("trajectory_id", Text, ForeignKey("trajectories.id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("interface", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("digest", Text),
+    Column("conversation", Text),
+    Column("at", Text, nullable=False),
+)
+Index("turns_with_digest", TURNS.c.owner, TURNS.c.digest, sqlite_where=TURNS.c.digest.is_not(None))
+Index("turns_of_conversation", TURNS.c.conversation, sqlite_where=TURNS.c.conversation.is_not(None))
+
 # The rates of owners: until when the units that they used count.
 RATES = Table(
     "rates",
@@ -252,6 +268,22 @@ def newest(*, owner: str, status: str | None, older_than: TrajectoryRow | None, 
     if older_than is not None:
         statement = statement.where(place < tuple_(encode_time(older_than.created_at), older_than.id))
     return statement
+
+
+def turns_of(trajectory_id: str, *, owner: str) -> Select[Any]:
+    """The requests of an owner's trajectory, in order."""
+    return select(TURNS).where(TURNS.c.trajectory_id == trajectory_id, TURNS.c.owner == owner).order_by(TURNS.c.seq)
+
+
+def turns_with(digest: str, *, owner: str, limit: int) -> Select[Any]:
+    """The newest requests that carry a conversation."""
+    mine = (TURNS.c.owner == owner, TURNS.c.digest == digest)
+    return select(TURNS).where(*mine).order_by(TURNS.c.at.desc(), TURNS.c.seq.desc()).limit(limit)
+
+
+def turn_removal(trajectory_id: str, seq: int, *, owner: str) -> Delete:
+    """Delete a request's record."""
+    return delete(TURNS).where(TURNS.c.trajectory_id == trajectory_id, TURNS.c.seq == seq, TURNS.c.owner == owner)
 
 
 NEWEST_KEY: Select[Any] = select(func.max(IDEMPOTENCY_KEYS.c.at))

@@ -35,6 +35,7 @@ from orchestrator.store.tables import (
     TOOL_SETS,
     TOOL_SOURCES,
     TRAJECTORIES,
+    TURNS,
     expired_idempotency_records,
     idempotency_records,
 )
@@ -48,7 +49,7 @@ class LogWrite:
 
     `status` updates that row together with `finished_at`, which is None for a trajectory that continues. `request` is
     the key of the request that caused the write, `audit` the act, `at` the time by which keys expire (`observed_time`).
-    `snapshot` is that of a trajectory that has ended.
+    `snapshot` is that of a trajectory that has ended, `turn` the row of a request that begins with the first event.
     """
 
     trajectory_id: str
@@ -61,6 +62,7 @@ class LogWrite:
     audit: AuditEntry | None = None
     at: datetime | None = None
     snapshot: Snapshot | None = None
+    turn: Row | None = None
 
     @property
     def end(self) -> int:
@@ -78,6 +80,7 @@ class Plan:
     ends: list[Row] = field(default_factory=list)
     audit: list[Row] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
+    turns: list[Row] = field(default_factory=list)
     outcomes: list[StoreError | None] = field(default_factory=list)
 
 
@@ -137,6 +140,8 @@ def _accept(plan: Plan, write: LogWrite) -> None:
         plan.audit.append(audit_row(write.audit))
     if write.snapshot is not None:
         plan.snapshots.append(write.snapshot)
+    if write.turn is not None:
+        plan.turns.append(write.turn)
     if write.request is not None and write.at is not None:
         plan.requests.append(request_row(write.request, write.trajectory_id, seq=write.after + 1, at=write.at))
 
@@ -164,6 +169,7 @@ def write_logs(connection: Connection, writes: Sequence[LogWrite]) -> Sequence[S
     _execute_many(connection, MOVE_END, plan.ends)
     _execute_many(connection, insert(IDEMPOTENCY_KEYS), plan.requests)
     _execute_many(connection, insert(AUDIT), plan.audit)
+    _execute_many(connection, insert(TURNS), plan.turns)
     write_snapshots(connection, plan.snapshots)
     return plan.outcomes
 

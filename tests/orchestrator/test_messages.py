@@ -107,7 +107,8 @@ async def test_a_stream_of_a_further_turn_begins_with_it(client: Client) -> None
     )
     shown = rows_of(events)
     assert [event.event for event in shown] == ["trajectory.continued", *TURN, "trajectory.finished"]
-    assert shown[0].json() == {"type": "trajectory.continued", "trajectory_id": first["id"], "content": "And now?"}
+    message = {"type": "trajectory.continued", "content": "And now?", "limits": None, "options": None}
+    assert shown[0].json() == {"trajectory_id": first["id"], **message}
     assert len(shown[-1].json()["messages"]) == 4
 
 
