@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import assert_never
 
 from alpha_umi.roles.planner import write_plan
 from alpha_umi.trajectory import ending, moves
+from alpha_umi.trajectory.copies import replace
 from alpha_umi.trajectory.errors import IllegalEvent
 from alpha_umi.trajectory.events import AnswerWritten, CallMade, CallOutput, PlannerDecided, ToolObserved, Usage
 from alpha_umi.trajectory.state import Action, Phase, State, Step

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from alpha_umi.trajectory.copies import replace
 from alpha_umi.trajectory.effects import Status
 from alpha_umi.trajectory.errors import IllegalEvent
 from alpha_umi.trajectory.events import Cancelled, LimitReached, RoleFailed, TrajectoryFinished, TurnResumed

@@ -14,10 +14,11 @@ There is no awaiting, clock, randomness or logging here. The orchestrator's driv
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
 from alpha_umi.trajectory import chain, ending, moves, search, single
+from alpha_umi.trajectory.copies import replace
 from alpha_umi.trajectory.effects import (
     AskBackbone,
     AskCaller,

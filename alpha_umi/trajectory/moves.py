@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
 from typing import Final, Literal
 
 from alpha_umi.roles.turns import Role, Turn, TurnRole
 from alpha_umi.trajectory import search
+from alpha_umi.trajectory.copies import replace
 from alpha_umi.trajectory.ending import REPEATED_CALL, end, exhaust, exhausted_budget
 from alpha_umi.trajectory.errors import IllegalEvent
 from alpha_umi.trajectory.events import (

@@ -16,11 +16,11 @@ as the comments of that code intend.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Final
 
 from alpha_umi.roles.candidates import Candidate, show_candidates
 from alpha_umi.roles.turns import Turn
+from alpha_umi.trajectory.copies import replace
 from alpha_umi.trajectory.ending import end, exhaust, exhausted_budget
 from alpha_umi.trajectory.errors import IllegalEvent
 from alpha_umi.trajectory.events import Backtracked

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
 from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Role, Tool, Turn
+from alpha_umi.trajectory.copies import replace
 from alpha_umi.trajectory.effects import Status
 from alpha_umi.trajectory.events import CallOutput, EffectIntended, RoleOutput, TurnOptions, Usage
 from alpha_umi.trajectory.limits import DeadEndReason, Limits
