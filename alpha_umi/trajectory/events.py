@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -301,7 +301,19 @@ class UnknownEvent(ValueError):
 
 def dump_event(event: Event) -> dict[str, Any]:
     """The event as a JSON object, `type` included."""
-    return asdict(event)
+    document: dict[str, Any] = _plain(event)
+    return document
+
+
+def _plain(value: Any) -> Any:
+    # What `dataclasses.asdict` does, without copying texts and numbers.
+    if isinstance(value, str | int | float | None):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if is_dataclass(value):
+        value = vars(value)
+    return {name: _plain(item) for name, item in value.items()} if isinstance(value, Mapping) else value
 
 
 def parse_event(value: Mapping[str, Any], *, ignore_unknown_fields: bool = False) -> Event:

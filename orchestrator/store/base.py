@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -44,6 +44,7 @@ from orchestrator.store.model import (
     RequestKey,
     Rows,
     Snapshot,
+    StoredEvent,
     ToolSources,
     TrajectoryRow,
     TurnRecord,
@@ -232,7 +233,12 @@ class EventStore(ABC):
                 turn=None if turn is None else turn_row(turn, trajectory_id, seq=after + 1, at=at),
             )
         )
-        return [read_event(row) for row in rows]
+        # Not parsed again: that would cost as much as writing them.
+        time = at.astimezone(UTC)
+        return [
+            StoredEvent(trajectory_id, seq, event.type, event.payload, time)
+            for seq, event in enumerate(events, start=after + 1)
+        ]
 
     async def events(
         self, trajectory_id: str, *, after: int = 0, max_bytes: int | None = None, bodies: bool = True

@@ -17,6 +17,8 @@ _LEXEME: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},:]|[^\s"\[\]{
 NOT_READ: Final = "[... the rest of the answer was not read]"
 # Deeper JSON cannot be checked by Python's parser.
 _MAX_OPEN: Final = 1_000
+# Numbers as text: the length of an integer has no limit, and none overflows.
+_CHECK: Final = json.JSONDecoder(parse_int=str, parse_float=str, strict=False)
 
 
 @dataclass(slots=True)
@@ -128,8 +130,7 @@ def write_tree(value: Value) -> str:
 
 def _is_json(text: str) -> bool:
     try:
-        # Numbers as text: the length of an integer has no limit, and none overflows.
-        json.loads(text, parse_int=str, parse_float=str, strict=False)
+        _CHECK.decode(text)
     except (ValueError, RecursionError):
         return False
     return True

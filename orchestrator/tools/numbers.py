@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NoReturn, Self
+from typing import Any, Final, NoReturn, Self
 
 from alpha_umi.roles.caller import parse_call
 from alpha_umi.roles.errors import UnreadableOutput
@@ -24,7 +24,7 @@ class WrittenNumber(float):
 
 def read_json(text: str) -> Any:
     """The value of a JSON text. Raises `ValueError`, and `RecursionError` for endless nesting."""
-    return json.loads(text, parse_float=WrittenNumber, parse_constant=_refuse_constant)
+    return _DECODER.decode(text)
 
 
 def write_json(value: Any) -> str:
@@ -52,3 +52,7 @@ def with_written_numbers(arguments: Mapping[str, Any], turn: str) -> Mapping[str
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+# Making a decoder takes longer than reading a short text.
+_DECODER: Final = json.JSONDecoder(parse_float=WrittenNumber, parse_constant=_refuse_constant)
