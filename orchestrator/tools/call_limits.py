@@ -57,20 +57,29 @@ class CallLimits:
             own = (("owner", owner), int(MAX_CALLS * OWNERS_SHARE))
             bounds = [(caller, self._per_tool), (("source", caller.source), self._per_source), own, *bounds]
         held: list[tuple[Hashable, Gate, Place]] = []
+        loop = asyncio.get_running_loop()
+        deadline = None
         try:
-            try:
-                async with asyncio.timeout(self._max_wait_s):
-                    for key, capacity in bounds:
-                        gate = self._gates.get(key) or self._gates.setdefault(key, Gate(capacity))
-                        held.append((key, gate, gate.enter(turn, background=False)))
-                        await held[-1][2].wait()
-            except TimeoutError:
-                raise ConnectionFailed(
-                    f"it has as many calls under way as allowed, and none of them ended within {self._max_wait_s:g} s"
-                ) from None
+            for key, capacity in bounds:
+                gate = self._gates.get(key) or self._gates.setdefault(key, Gate(capacity))
+                place = gate.enter(turn, background=False)
+                held.append((key, gate, place))
+                # Most places never wait, and a timeout costs as much as all of them.
+                if not place.holds_slot:
+                    deadline = deadline or loop.time() + self._max_wait_s
+                    await self._wait(place, deadline)
             yield
         finally:
             for key, gate, place in reversed(held):
                 place.leave()
                 if not gate.in_use and not gate.waiting:
                     self._gates.pop(key, None)
+
+    async def _wait(self, place: Place, deadline: float) -> None:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await place.wait()
+        except TimeoutError:
+            raise ConnectionFailed(
+                f"it has as many calls under way as allowed, and none of them ended within {self._max_wait_s:g} s"
+            ) from None
