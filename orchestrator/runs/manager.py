@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import uuid
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
@@ -27,11 +28,13 @@ from orchestrator.admission.running_capacity import RunningCapacity
 from orchestrator.log import new_event, replay_stored_log
 from orchestrator.race import race
 from orchestrator.runs.driver import Driver, DriverDependencies
-from orchestrator.store import EventStore, RequestKey, SequenceConflict, TrajectoryRow, TurnRecord
+from orchestrator.store import EventStore, RequestKey, SequenceConflict, StoreError, TrajectoryRow, TurnRecord
 from orchestrator.stream.broadcast import Broadcast
 from orchestrator.tools.tool_sets import ToolSet, ToolSets
 
 STOP_GRACE_S = 5.0
+# Before each further attempt at a trajectory whose driver has failed.
+AGAIN_AFTER_S = (1.0, 5.0, 30.0, 180.0, 900.0)
 
 _log = telemetry.logger(__name__)
 
@@ -78,6 +81,7 @@ class RunManager:
         self._active: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._attaching: dict[str, asyncio.Task[Run | None]] = {}
+        self._taken_up: dict[str, asyncio.Task[None]] = {}
         self.stopping = False
 
     @property
@@ -267,12 +271,13 @@ class RunManager:
             await asyncio.wait(self._tasks, timeout=STOP_GRACE_S)
         if self._tasks:
             _log.warning("drain.cut_off", under_way=self.active_count)
+        tasks = (*self._tasks, *self._taken_up.values())
         self.cancel_all()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def cancel_all(self) -> None:
         """Cancel all tasks; the logs stay as they are."""
-        for task in self._tasks:
+        for task in (*self._tasks, *self._taken_up.values()):
             task.cancel()
 
     def _resume(self, snapshot: RunSnapshot) -> Run:
@@ -321,6 +326,9 @@ class RunManager:
             await run.driver.run()
         except Exception as error:
             _log.error("trajectory.abandoned", trajectory_id=run.id, exc_info=error)
+            if run.id not in self._taken_up and not self.stopping:
+                self._taken_up[run.id] = attempts = asyncio.create_task(self._take_up(run.id))
+                attempts.add_done_callback(lambda _: self._taken_up.pop(run.id))
         finally:
             del self._runs[run.id]
             self._active[run.row.owner] -= 1
@@ -330,6 +338,26 @@ class RunManager:
             run.driver.settled.set()
         if run.finished:
             self._record_end(run)
+
+    async def _take_up(self, trajectory_id: str) -> None:
+        """Drive an abandoned trajectory again until it ends, some times."""
+        for pause_s in AGAIN_AFTER_S:
+            # Not all at once, if many were abandoned together.
+            await asyncio.sleep(pause_s * random.uniform(1, 1.5))  # noqa: S311
+            try:
+                run = await self.attach_of_any_owner(trajectory_id)
+            except ServiceError:
+                # The process stops; the next one resumes it.
+                return
+            except StoreError as error:
+                _log.error("trajectory.not_recovered", trajectory_id=trajectory_id, reason=str(error))
+                continue
+            if run is None:
+                return
+            await run.done.wait()
+            if run.finished:
+                return
+        _log.error("trajectory.given_up", trajectory_id=trajectory_id, attempts=len(AGAIN_AFTER_S))
 
     def _record_end(self, run: Run) -> None:
         state = run.driver.state

@@ -8,7 +8,8 @@ import pytest
 from support.orchestrator_world import World
 from support.scripted_roles import ScriptedRoles, hang, in_turn
 
-from orchestrator.runs import recovery
+from orchestrator.runs import manager, recovery
+from orchestrator.runs.driver import Driver
 from orchestrator.store import EventStore, StoreUnavailable
 
 COUNT = 12
@@ -73,3 +74,46 @@ async def test_a_log_that_is_not_available_delays_the_recovery(world: World, mon
     async with world.orchestrator() as client:
         ends = [await client.finished(trajectory_id) for trajectory_id in ids]
     assert {end["status"] for end in ends} == {"completed"}
+
+
+@pytest.mark.parametrize(("failures", "status"), [(2, "completed"), (3, "running")])
+async def test_a_trajectory_whose_driver_fails_is_taken_up_some_times(
+    world: World, monkeypatch: pytest.MonkeyPatch, failures: int, status: str
+) -> None:
+    monkeypatch.setattr(manager, "AGAIN_AFTER_S", (0.01, 0.01))
+    drive, attempts = Driver.run, 0
+
+    async def fails(driver: Driver) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts <= failures:
+            raise RuntimeError("a fault of the driver")
+        await drive(driver)
+
+    monkeypatch.setattr(Driver, "run", fails)
+    async with world.orchestrator() as client:
+        trajectory_id = await client.start()
+        runs = client.orchestrator.runs
+        while attempts < 3 or runs._taken_up:
+            await asyncio.sleep(0.01)
+        assert (await client.http.get(f"/v1/trajectories/{trajectory_id}")).json()["status"] == status
+        # A client that follows it takes it up in any case.
+        assert (await client.finished(trajectory_id))["status"] == "completed"
+
+
+async def test_a_stop_does_not_wait_for_a_further_attempt(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manager, "AGAIN_AFTER_S", (3_600.0,))
+
+    async def fails(_: Driver) -> None:
+        raise RuntimeError("a fault of the driver")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Driver, "run", fails)
+        async with world.orchestrator() as client:
+            trajectory_id = await client.start()
+            runs = client.orchestrator.runs
+            while not runs._taken_up:
+                await asyncio.sleep(0.01)
+    assert not runs._taken_up
+    async with world.orchestrator() as client:
+        assert (await client.finished(trajectory_id))["status"] == "completed"
