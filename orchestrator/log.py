@@ -178,6 +178,7 @@ class LogWriter:
         self._newest_end = now()
         self._store = store
         self._metrics = metrics
+        self._committed = metrics.commits.labels(outcome="ok")
 
     async def append(
         self,
@@ -222,7 +223,7 @@ class LogWriter:
         except StoreError as error:
             _log.error("log.append_failed", failures=1, reason=str(error))
             rows = await self._retry_until_written(write, trajectory_id, after, packed)
-        self._metrics.commits.labels(outcome="ok").inc()
+        self._committed.inc()
         return rows
 
     async def _retry_until_written(

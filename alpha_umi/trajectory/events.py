@@ -313,7 +313,7 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if is_dataclass(value):
         value = vars(value)
-    return {name: _plain(item) for name, item in value.items()} if isinstance(value, Mapping) else value
+    return {name: _plain(item) for name, item in value.items()} if isinstance(value, dict | Mapping) else value
 
 
 def parse_event(value: Mapping[str, Any], *, ignore_unknown_fields: bool = False) -> Event:

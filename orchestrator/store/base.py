@@ -190,7 +190,7 @@ class EventStore(ABC):
                 rows,
                 trajectory=row,
                 request=request,
-                at=self.observed_time.now(),
+                at=None if request is None else self.observed_time.now(),
                 turn=None if turn is None else turn_row(turn, trajectory_id, seq=1, at=at),
             )
         )
@@ -228,7 +228,7 @@ class EventStore(ABC):
                 finished_at=finished,
                 request=request,
                 audit=audit,
-                at=self.observed_time.now(),
+                at=None if request is None else self.observed_time.now(),
                 snapshot=snapshot,
                 turn=None if turn is None else turn_row(turn, trajectory_id, seq=after + 1, at=at),
             )
