@@ -12,16 +12,28 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from alpha_umi import telemetry
 from orchestrator.metrics import OrchestratorMetrics
-from orchestrator.store import AuditEntry, EventStore, StoredEvent, StoreError, TrajectoryRow
+from orchestrator.store import (
+    AuditEntry,
+    EventStore,
+    LogEnd,
+    StoreDamaged,
+    StoredEvent,
+    StoreError,
+    TrajectoryNotFound,
+    TrajectoryRow,
+)
 from orchestrator.store.observed_time import ObservedTime
 
 # Of one transaction, so that other writes wait for a few milliseconds.
 BATCH = 50
 EVERY_S = 60.0
+PRUNED_ACT = "trajectories.pruned"
+# Logs that cannot be read, in one round: more of them are not a few damaged rows.
+MAX_UNREADABLE = 100
 # How long a deleted trajectory is answered with 410 instead of 404: at least so long, else for the retention period.
 MIN_REMEMBERED = timedelta(hours=1)
 OWNER_ONLY = 0o600
@@ -30,6 +42,14 @@ PAGE_BYTES = 2**20
 SEARCHED_BYTES = 64 * 2**10
 
 _log = telemetry.logger(__name__)
+
+
+class Batch(NamedTuple):
+    """Trajectories that were deleted, whether there may be more, and ids of those that cannot be exported."""
+
+    deleted: int
+    has_more: bool
+    unreadable: Sequence[str]
 
 
 class ExportFailed(Exception):
@@ -86,30 +106,73 @@ class Retention:
                 if not begun:
                     time.begin(min(self._now(), await self._store.newest_end() or self._now()))
                     begun = True
-                while await self.prune(Selection(time.now() - self._after)):
-                    pass
+                await self._delete_old(Selection(time.now() - self._after))
                 await self._store.forget_pruned(time.now() - max(self._after, MIN_REMEMBERED))
             except (StoreError, ExportFailed) as error:
                 _log.error("retention.failed", reason=str(error))
             await asyncio.sleep(EVERY_S)
 
-    async def prune(self, selection: Selection, *, audit: AuditEntry | None = None, limit: int = BATCH) -> int:
-        """Delete a batch of at most `limit` trajectories; their number. Raises `StoreError` and `ExportFailed`."""
-        rows = await self._store.finished_before(
-            selection.before, owner=selection.owner, statuses=selection.statuses, limit=limit
-        )
-        return await self.delete(rows, audit=audit, exports=True) if rows else 0
+    async def _delete_old(self, selection: Selection) -> None:
+        """Delete what is old, and record it as one act. Raises `StoreError` and `ExportFailed`."""
+        deleted, unreadable, has_more = 0, list[str](), True
+        failure: Exception | None = None
+        try:
+            while has_more:
+                batch = await self.prune(selection, but=unreadable)
+                has_more = batch.has_more
+                deleted += batch.deleted
+                unreadable += batch.unreadable
+        except (StoreError, ExportFailed) as error:
+            failure = error
+        if deleted:
+            details = {"deleted": deleted, "ended_before": selection.before.isoformat()}
+            await self._store.record_act(AuditEntry(self._now(), "", "", PRUNED_ACT, "trajectories", details))
+        if failure is not None:
+            raise failure
 
-    async def delete(self, rows: Sequence[TrajectoryRow], *, audit: AuditEntry | None, exports: bool = False) -> int:
+    async def prune(self, selection: Selection, *, but: Sequence[str] = (), audit: AuditEntry | None = None) -> Batch:
+        """Delete a batch of at most `BATCH` trajectories, without those in `but`.
+
+        What cannot be exported stays, and others take its place. Raises `StoreError` and `ExportFailed`.
+        """
+        unreadable: list[str] = []
+        while True:
+            ends = await self._store.finished_before(
+                selection.before,
+                owner=selection.owner,
+                statuses=selection.statuses,
+                but=[*but, *unreadable],
+                limit=BATCH,
+            )
+            exported = ends if self._export is None else await self._exported(self._export, ends, unreadable)
+            has_more = len(ends) == BATCH
+            if len(but) + len(unreadable) > MAX_UNREADABLE:
+                raise StoreDamaged(f"more than {MAX_UNREADABLE} logs cannot be read: restore a backup")
+            if exported or not has_more:
+                return Batch(await self.delete(exported, audit=audit) if exported else 0, has_more, unreadable)
+
+    async def delete(self, rows: Sequence[TrajectoryRow | LogEnd], *, audit: AuditEntry | None) -> int:
         """Delete trajectories that have ended and have not changed since their rows were read; their number."""
-        if exports and self._export is not None:
-            for row in rows:
-                await self._append_export(self._export, row)
         deleted = await self._store.delete(rows, at=self._time.now(), sets_in_use=self._sets_in_use, audit=audit)
         self._metrics.pruned.inc(len(deleted))
         if deleted:
             _log.info("trajectories.pruned", number=len(deleted))
         return len(deleted)
+
+    async def _exported(self, folder: Path, ends: Sequence[LogEnd], unreadable: list[str]) -> list[LogEnd]:
+        """Export trajectories; those that are exported. Adds to `unreadable`. Raises `StoreError`, `ExportFailed`."""
+        exported = []
+        for end in ends:
+            try:
+                await self._append_export(folder, await self._store.get_of_any_owner(end.id))
+                exported.append(end)
+            except StoreDamaged as error:
+                _log.error("retention.unreadable", trajectory_id=end.id, reason=str(error))
+                unreadable.append(end.id)
+            except TrajectoryNotFound:
+                # Somebody else has deleted it.
+                continue
+        return exported
 
     async def _append_export(self, folder: Path, row: TrajectoryRow) -> None:
         path = folder / f"trajectories-{self._now():%Y-%m-%d}.jsonl"

@@ -34,10 +34,11 @@ class Prune(WireModel):
 
 
 class Pruned(WireModel):
-    """A batch of trajectories was deleted."""
+    """A batch of trajectories was deleted. `unreadable` are ids of those that cannot be exported, and were not."""
 
     deleted: int
     has_more: bool
+    unreadable: list[str] = Field(default_factory=list)
 
 
 class CreateTrajectory(WireModel):

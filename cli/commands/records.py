@@ -157,13 +157,17 @@ def prune(
     request = Prune.model_validate(
         {"older_than_s": period.total_seconds(), "status": status or [], "all_owners": all_owners}
     )
-    deleted = 0
+    deleted, has_more = 0, True
     with connect(url, api_key, state_dir) as client:
-        while (batch := client.prune(request)).deleted:
-            deleted += batch.deleted
-            if not batch.has_more:
-                break
+        while has_more:
+            batch = client.prune(request)
+            deleted, has_more = deleted + batch.deleted, batch.has_more
     messages().print(f"deleted {pluralize(deleted, 'trajectory')}")
+    if batch.unreadable:
+        messages().print(
+            f"not deleted, because they cannot be read and exported: {', '.join(batch.unreadable)}. Restore a backup, "
+            "or delete each without an export: DELETE /v1/trajectories/{id}"
+        )
 
 
 def _between(

@@ -11,7 +11,7 @@ from alpha_umi.contract.trajectories import Prune, Pruned
 from alpha_umi.web.scopes import User, require_scope
 from orchestrator.api.audit import audit_entry
 from orchestrator.assembly import Orchestrator
-from orchestrator.retention import BATCH, ExportFailed, Selection
+from orchestrator.retention import PRUNED_ACT, ExportFailed, Selection
 
 
 def create_router(orchestrator: Orchestrator) -> APIRouter:
@@ -36,11 +36,11 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             require_scope(user, "operate")
         before = retention.ended_before(timedelta(seconds=body.older_than_s))
         selection = Selection(before, None if body.all_owners else user.owner, body.status)
-        act = audit_entry(user, "trajectories.pruned", "trajectories", body.model_dump(mode="json"))
+        act = audit_entry(user, PRUNED_ACT, "trajectories", body.model_dump(mode="json"))
         try:
-            number = await retention.prune(selection, audit=act)
+            batch = await retention.prune(selection, audit=act)
         except ExportFailed as error:
             raise ServiceError("storage-unavailable", str(error)) from error
-        return Pruned(deleted=number, has_more=number == BATCH)
+        return Pruned(deleted=batch.deleted, has_more=batch.has_more, unreadable=list(batch.unreadable))
 
     return router

@@ -39,10 +39,11 @@ from orchestrator.store.model import (
     IdempotencyRecord,
     Ids,
     Log,
+    LogEnd,
+    LogEnds,
     NewEvent,
     Page,
     RequestKey,
-    Rows,
     Snapshot,
     StoredEvent,
     ToolSources,
@@ -381,11 +382,20 @@ class EventStore(ABC):
         await self._transact(lambda _: None)
 
     async def finished_before(
-        self, time: datetime, *, owner: str | None = None, statuses: Collection[str] = (), limit: int = 100
-    ) -> Rows:
-        """Trajectories that ended before a time, oldest end first; of all owners and statuses by default."""
-        statement = finished_before(time, owner=owner, statuses=statuses, limit=limit)
-        return (await self._read(statement, read_trajectory)).items
+        self,
+        time: datetime,
+        *,
+        owner: str | None = None,
+        statuses: Collection[str] = (),
+        but: Collection[str] = (),
+        limit: int = 100,
+    ) -> LogEnds:
+        """Trajectories that ended before a time, oldest end first; of all owners and statuses by default.
+
+        Those with an id in `but` are left out.
+        """
+        statement = finished_before(time, owner=owner, statuses=statuses, but=but, limit=limit)
+        return (await self._read(statement, lambda row: LogEnd(row["id"], row["last_seq"]))).items
 
     async def newest_end(self) -> datetime | None:
         """When the last trajectory ended; None if none has."""
@@ -395,7 +405,7 @@ class EventStore(ABC):
 
     async def delete(
         self,
-        rows: Sequence[TrajectoryRow],
+        rows: Sequence[TrajectoryRow | LogEnd],
         *,
         at: datetime,
         sets_in_use: Callable[[], Collection[str]],

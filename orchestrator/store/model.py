@@ -64,6 +64,13 @@ class RequestKey:
     digest: str
 
 
+class LogEnd(NamedTuple):
+    """The id of a trajectory and the last number of its log: a row without what can be damaged."""
+
+    id: str
+    last_seq: int
+
+
 class IdempotencyRecord(NamedTuple):
     """The record of an earlier request: digest of its body, its trajectory, and the first row that it wrote."""
 
@@ -155,6 +162,7 @@ class Page(NamedTuple):
 # `list` is a method of the store, so that inside its class the built-in type needs another name.
 Log = list[StoredEvent]
 Ids = list[str]
+LogEnds = list[LogEnd]
 Rows = list[TrajectoryRow]
 ToolSources = list[ToolSourceRow]
 UsedRates = list[UsedRate]

@@ -17,10 +17,12 @@ from orchestrator.store.tables import AUDIT, EVENTS, PRUNED, TOOL_SETS, TRAJECTO
 
 
 def finished_before(
-    time: datetime, *, owner: str | None, statuses: Collection[str], limit: int
-) -> Select[tuple[str, ...]]:
-    """Rows of trajectories that ended before a time, oldest end first; of all owners, and all statuses, by default."""
-    statement = select(TRAJECTORIES).where(TRAJECTORIES.c.finished_at < encode_time(time))
+    time: datetime, *, owner: str | None, statuses: Collection[str], but: Collection[str], limit: int
+) -> Select[tuple[str, int]]:
+    """Logs of trajectories that ended before a time, oldest end first; of all owners and statuses by default."""
+    statement = select(TRAJECTORIES.c.id, TRAJECTORIES.c.last_seq).where(
+        TRAJECTORIES.c.finished_at < encode_time(time), TRAJECTORIES.c.id.not_in(sorted(but))
+    )
     if owner is not None:
         statement = statement.where(TRAJECTORIES.c.owner == owner)
     if statuses:

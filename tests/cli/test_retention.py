@@ -20,7 +20,7 @@ def test_batches_are_deleted_until_nothing_is_left(invoke: Invoke) -> None:
         def do_POST(self) -> None:
             bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
             last = len(bodies) == 2
-            answer = json.dumps({"deleted": 3 if last else 50, "has_more": not last}).encode()
+            answer = json.dumps({"deleted": 3 if last else 50, "has_more": not last, "unreadable": ["traj_1"]}).encode()
             self.send_response(200)
             self.send_header("content-length", str(len(answer)))
             self.end_headers()
@@ -36,6 +36,7 @@ def test_batches_are_deleted_until_nothing_is_left(invoke: Invoke) -> None:
         server.shutdown()
     assert result.exit_code == 0, result.output
     assert "deleted 53 trajectories" in result.stderr
+    assert "not deleted, because they cannot be read and exported: traj_1." in " ".join(result.stderr.split())
     assert bodies == [{"older_than_s": 172_800.0, "status": ["failed"], "all_owners": True}] * 2
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -45,9 +47,9 @@ async def test_old_trajectories_are_pruned_by_age_and_status(client: Client) -> 
     async def prune(**body: object) -> object:
         return (await client.http.post("/v1/prune", json=body)).json()
 
-    assert await prune(older_than_s=3_600) == {"deleted": 0, "has_more": False}
-    assert await prune(older_than_s=0, status=["cancelled"]) == {"deleted": 0, "has_more": False}
-    assert await prune(older_than_s=0) == {"deleted": 3, "has_more": False}
+    assert await prune(older_than_s=3_600) == {"deleted": 0, "has_more": False, "unreadable": []}
+    assert await prune(older_than_s=0, status=["cancelled"]) == {"deleted": 0, "has_more": False, "unreadable": []}
+    assert await prune(older_than_s=0) == {"deleted": 3, "has_more": False, "unreadable": []}
     assert {(await client.http.get(f"/v1/trajectories/{each}")).status_code for each in ids} == {410}
 
 
@@ -93,6 +95,36 @@ async def test_nothing_is_deleted_that_cannot_be_exported(world: World, tmp_path
         answer = await client.http.post("/v1/prune", json={"older_than_s": 0})
         assert (answer.status_code, "nothing was deleted" in answer.json()["detail"]) == (503, True)
         assert (await client.http.get(f"/v1/trajectories/{trajectory['id']}")).status_code == 200
+
+
+async def test_a_log_that_cannot_be_read_does_not_stop_the_others(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.retention.BATCH", 2)
+    monkeypatch.setattr("orchestrator.retention.EVERY_S", 0.1)
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    async with world.orchestrator() as client:
+        ids = [(await client.run())["id"] for _ in range(5)]
+    with closing(sqlite3.connect(world.folder / "log.db")) as log, log:
+        log.execute("UPDATE events SET payload = '{' WHERE trajectory_id = ? AND seq = 3", ids[:1])
+        log.execute("UPDATE trajectories SET metadata = '{' WHERE id IN (?, ?)", ids[1:3])
+    async with world.orchestrator(retention_export=folder) as client:
+        pruned = [(await client.http.post("/v1/prune", json={"older_than_s": 0})).json() for _ in range(3)]
+        assert [(batch["deleted"], batch["has_more"]) for batch in pruned] == [(1, True), (1, True), (0, False)]
+        assert [batch["unreadable"] for batch in pruned] == [ids[:3]] * 3
+        # Without an export it can be deleted.
+        assert (await client.http.delete(f"/v1/trajectories/{ids[0]}")).status_code == 204
+    async with world.orchestrator(retention=0.000_001, retention_export=folder) as client:
+        last = (await client.run())["id"]
+        async with asyncio.timeout(20):
+            while (await client.http.get(f"/v1/trajectories/{last}")).status_code != 410:
+                await asyncio.sleep(0.05)
+            while (act := (await client.http.get("/v1/audit")).json()["data"][0])["key_id"]:
+                await asyncio.sleep(0.05)
+    assert (act["action"], act["details"]["deleted"]) == ("trajectories.pruned", 1)
+    lines = [line for file in folder.iterdir() for line in file.read_text(encoding="utf-8").splitlines()]
+    assert [json.loads(line)["trajectory"]["id"] for line in lines if line.endswith("]}")] == [*ids[3:], last]
 
 
 async def test_no_jump_of_the_clock_makes_a_new_end_look_old(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
