@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from alpha_umi import telemetry
 from alpha_umi.trajectory import (
@@ -70,8 +72,13 @@ def read_event(row: StoredEvent) -> Event:
         raise _damaged(row, error) from error
 
 
-def read_log(rows: Iterable[StoredEvent], state: State | None = None) -> Iterator[LoggedEvent]:
-    """A log, or its rest from `state` on, row by row. Raises `StoreDamaged`, which names the row and the remedy."""
+def read_log(
+    rows: Iterable[StoredEvent], state: State | None = None, *, shared: Callable[[int, State], State] | None = None
+) -> Iterator[LoggedEvent]:
+    """A log, or its rest from `state` on, row by row. Raises `StoreDamaged`, which names the row and the remedy.
+
+    `shared` returns the state after a row that is in memory already, or the given one.
+    """
     before = state or State()
     for row in rows:
         event = read_event(row)
@@ -79,6 +86,7 @@ def read_log(rows: Iterable[StoredEvent], state: State | None = None) -> Iterato
             after = advance(before, event)
         except IllegalEvent as error:
             raise _damaged(row, error) from error
+        after = after if shared is None else shared(row.seq, after)
         yield LoggedEvent(before, event, after, row.seq, row.at)
         before = after
 
@@ -92,6 +100,10 @@ async def stored_body(store: EventStore, trajectory_id: str, call_id: str) -> st
     raise StoreDamaged(f"trajectory {trajectory_id} lacks the result of call {call_id}: restore a backup")
 
 
+# The states that somebody holds, by trajectory and row: those who read one log at a time hold its texts once.
+_States = WeakValueDictionary[tuple[str, int], State]
+_STATES: WeakKeyDictionary[EventStore, _States] = WeakKeyDictionary()
+
 # Replaying this much takes a few milliseconds; then other requests get their turn.
 PAGE_BYTES = 32 * 1024
 
@@ -103,17 +115,24 @@ async def read_stored_log(
 
     Bodies of shortened results are left out. Raises `StoreDamaged` and `StoreUnavailable`.
     """
+    states = _STATES.setdefault(store, WeakValueDictionary())
+    events: deque[LoggedEvent] = deque()
+
+    def shared(seq: int, state: State) -> State:
+        return states.setdefault((trajectory.id, seq), state)
+
     while after < trajectory.last_seq:
-        events: list[LoggedEvent] = []
         # All at once would hold the event loop for as many pages as there are readers.
         async with store.replays:
             page = await store.events(trajectory.id, after=after, max_bytes=PAGE_BYTES, bodies=False)
             damage = None if page else StoreDamaged(f"trajectory {trajectory.id} lacks the rows after {after}")
             try:
-                events.extend(read_log(page, state))
+                events.extend(read_log(page, state, shared=shared))
             except StoreDamaged as error:
                 damage = error
-        for logged in events:
+        del page
+        while events:
+            logged = events.popleft()
             if logged.seq > trajectory.last_seq:
                 return
             yield logged

@@ -11,6 +11,7 @@ from pysqlite3 import dbapi2 as sqlite3
 from support.orchestrator_world import Client, World
 from support.scripted_roles import call, decide, in_turn, say
 
+from orchestrator.log import read_stored_log
 from orchestrator.runs import driver, views
 
 LIST = "/v1/trajectories"
@@ -93,3 +94,11 @@ async def test_the_end_is_recorded_also_without_a_snapshot(
     assert result["status"] == "completed"
     assert snapshots(database) == []
     assert await shown(client, result["id"]) == result
+
+
+async def test_who_reads_one_log_at_a_time_holds_its_states_once(client: Client) -> None:
+    trajectory = await client.run()
+    store = client.orchestrator.store
+    row = await store.get(trajectory["id"], owner="default")
+    first, second = [[logged async for logged in read_stored_log(store, row)] for _ in range(2)]
+    assert all(one.after is other.after for one, other in zip(first, second, strict=True))
