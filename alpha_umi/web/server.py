@@ -29,6 +29,8 @@ GRACE_S = 2
 # Of a connection, in the kernel, and so about what one read returns. A thousand bodies that begin at once are held with
 # it, and an upload has so many bytes a round trip.
 RECEIVE_BYTES = 64 * 2**10
+# The kernel takes twice as much. Else it takes up to 4 MB of what a client does not read.
+SEND_BYTES = 64 * 2**10
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _log = telemetry.logger(__name__)
@@ -108,6 +110,7 @@ def open_socket(host: str, port: int) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
     try:
         bound.bind((host, port))
     except OSError as error:
