@@ -18,12 +18,11 @@ from pydantic import BaseModel, ValidationError
 from alpha_umi.client.errors import INVALID_RESPONSE, RoleRequestFailed, ServiceMismatch, TokenRefused, Unavailable
 from alpha_umi.client.http import problem_of, public_url, reason_of
 from alpha_umi.client.retry import NO_RETRY, RETRYABLE_STATUS, Failure, RetryPolicy, retry
+from alpha_umi.contract.problems import UNUSABLE_OUTPUT
 from alpha_umi.contract.roles import ModelInfo, ModelList, RoleAnswer, RoleSpec, Sampling, Timings, UsageModel
 from alpha_umi.contract.validation import explain
 from alpha_umi.roles.turns import Role
 
-# Problem kinds of a text that the model wrote and its service could not use.
-UNUSABLE: Final = ("output-unreadable", "call-invalid", "call-unfinished")
 ANSWER_TIMEOUT_S: Final = 600.0
 CONNECT_TIMEOUT_S: Final = 5.0
 _KEEP_ALIVE_S: Final = 2.0
@@ -169,14 +168,14 @@ class RoleServices:
             )
         if response.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
             raise _mismatch(role, url, reason_of(response))
-        if response.status_code in RETRYABLE_STATUS and _kind(response) not in UNUSABLE:
+        if response.status_code in RETRYABLE_STATUS and _kind(response) not in UNUSABLE_OUTPUT:
             return Failure.of_response(response)
         return response
 
 
 def parse_response(spec: RoleSpec[Any, Answer], url: str, response: httpx.Response) -> RoleResponse[Answer]:
     """The response of a role at an address. Raises `RoleRequestFailed`, `ServiceMismatch`."""
-    if _kind(response) in UNUSABLE:
+    if _kind(response) in UNUSABLE_OUTPUT:
         unusable = _parsed(spec.role, response, _UnusableOutput)
         digest = _digest(spec.role, url, unusable.prompt_sha256)
         return RoleResponse(None, unusable.text, unusable.usage, unusable.timings, unusable.truncated, digest)

@@ -32,11 +32,13 @@ Kind = Literal[
     "unknown-tool",
     "no-tools",
     "tool-schema-invalid",
+    "answer-schema-invalid",
     "context-exceeded",
     "unknown-template",
     "output-unreadable",
     "call-invalid",
     "call-unfinished",
+    "answer-invalid",
     "engine-not-ready",
     "engine-dead",
     "role-unavailable",
@@ -86,13 +88,15 @@ PROBLEMS: dict[Kind, ProblemKind] = {
     "not-found": ProblemKind(HTTPStatus.NOT_FOUND, "There is nothing at this address"),
     "method-not-allowed": ProblemKind(HTTPStatus.METHOD_NOT_ALLOWED, "The method is not allowed here"),
     "unknown-tool": ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "A tool of this name is not registered"),
-    "no-tools": ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "A trajectory needs at least one tool"),
+    "no-tools": ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "No tool is registered"),
     "tool-schema-invalid": ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "A tool's schema cannot be used"),
+    "answer-schema-invalid": ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "The schema of the answer cannot be used"),
     "context-exceeded": ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "The request does not fit the model's context"),
     "unknown-template": ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "There is no template of this name"),
     "output-unreadable": ProblemKind(HTTPStatus.BAD_GATEWAY, "The model's output could not be read"),
     "call-invalid": ProblemKind(HTTPStatus.BAD_GATEWAY, "The model wrote a call that is not allowed"),
     "call-unfinished": ProblemKind(HTTPStatus.BAD_GATEWAY, "The model did not finish its call within the token limit"),
+    "answer-invalid": ProblemKind(HTTPStatus.BAD_GATEWAY, "The model wrote an answer that its schema does not allow"),
     "engine-not-ready": ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "The model cannot answer yet", 5),
     "engine-dead": ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "The model's engine has died", 10),
     "role-unavailable": ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "A role service cannot be reached", 5),
@@ -120,6 +124,8 @@ PROBLEMS: dict[Kind, ProblemKind] = {
 }
 if set(PROBLEMS) != set(get_args(Kind)):
     raise AssertionError("every kind of problem has one row")
+# A model wrote a text that its role service could not use: the service itself works.
+UNUSABLE_OUTPUT: tuple[Kind, ...] = ("output-unreadable", "call-invalid", "call-unfinished", "answer-invalid")
 
 
 class FieldProblem(BaseModel):

@@ -1,4 +1,4 @@
-"""Validation of tool schemas from requests.
+"""Validation of the schemas in requests: those of tools, and that of an answer.
 
 A schema can be invalid, refer to the network, refer to itself without end, or be too large. All of that is refused here
 with the place and the remedy. A schema is of the draft that its `$schema` names, from draft 4 on; else of 2020-12.
@@ -7,7 +7,7 @@ with the place and the remedy. A schema is of the draft that its `$schema` names
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +16,15 @@ import jsonschema_rs
 from alpha_umi.contract.patterns import PatternBudget, PatternError, enforceable, pattern_options, patterns
 from alpha_umi.contract.schema_references import ToolSchemaError, check_references, step
 
-__all__ = ["MAX_BYTES", "MAX_PATTERNS_BYTES", "ToolSchemaError", "check_schema", "full_validator", "schema_faults"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PATTERNS_BYTES",
+    "ToolSchemaError",
+    "check_answer_schema",
+    "check_schema",
+    "full_validator",
+    "schema_faults",
+]
 
 MAX_BYTES = 512 * 1024
 MAX_JSON_DEPTH = 64
@@ -37,7 +45,19 @@ _UNNAMED = (jsonschema_rs.Draft202012Validator, jsonschema_rs.Draft201909Validat
 
 
 def check_schema(schema: Mapping[str, Any], budget: PatternBudget | None = None) -> None:
-    """Raises `ToolSchemaError` unless this is a usable JSON Schema of type object, or empty.
+    """Raises `ToolSchemaError` unless this is a usable JSON Schema of type object, or empty, as for arguments.
+
+    `budget` is that of its patterns and of those of other schemas that are checked together.
+    """
+    check_answer_schema(schema, budget)
+    if not _allows_object(schema.get("type", "object")):
+        raise ToolSchemaError(
+            f"it is of type {schema['type']!r}", pointer="/type", remedy="arguments are an object: use type object"
+        )
+
+
+def check_answer_schema(schema: Mapping[str, Any], budget: PatternBudget | None = None) -> None:
+    """Raises `ToolSchemaError` unless this is a usable JSON Schema, of any type: a model can write a value for it.
 
     `budget` is that of its patterns and of those of other schemas that are checked together.
     """
@@ -51,14 +71,10 @@ def check_schema(schema: Mapping[str, Any], budget: PatternBudget | None = None)
         raise ToolSchemaError(
             error.message[:200], pointer=place, remedy="send a valid JSON Schema (draft 2020-12)"
         ) from error
-    if not _allows_object(schema.get("type", "object")):
-        raise ToolSchemaError(
-            f"it is of type {schema['type']!r}", pointer="/type", remedy="arguments are an object: use type object"
-        )
     for name in schema.get("required", ()):
         if schema.get("properties", {}).get(name, schema.get("additionalProperties")) is False:
             raise ToolSchemaError(
-                f"the argument {name!r} is required, and nothing is allowed for it",
+                f"the member {name!r} is required, and nothing is allowed for it",
                 pointer=step("/properties", name),
                 remedy="declare it, or do not require it",
             )
@@ -66,12 +82,13 @@ def check_schema(schema: Mapping[str, Any], budget: PatternBudget | None = None)
 
 def schema_faults(
     schemas: Mapping[int, Mapping[str, Any]],
+    check: Callable[[Mapping[str, Any], PatternBudget], None] = check_schema,
 ) -> Generator[tuple[int, ToolSchemaError], None, None]:
-    """The schemas that `check_schema` refuses, with their keys. Their patterns have one budget together."""
+    """The schemas that `check` refuses, with their keys. Their patterns have one budget together."""
     budget = PatternBudget(MAX_PATTERNS_BYTES)
     for key, schema in schemas.items():
         try:
-            check_schema(schema, budget)
+            check(schema, budget)
         except ToolSchemaError as error:
             yield key, error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from fastapi.responses import Response
 
 from alpha_umi.contract.client_turns import ClientTool
 from alpha_umi.contract.problems import FieldProblem, Kind, ServiceError
-from alpha_umi.contract.tool_schema import schema_faults
+from alpha_umi.contract.tool_schema import ToolSchemaError, check_answer_schema, check_schema, schema_faults
 from alpha_umi.contract.tool_sources import LeftOutInfo, ToolSourceInfo, ToolSourceList
 from alpha_umi.contract.trajectories import MAX_TOOLS, ToolInfo, ToolList
 from alpha_umi.roles.turns import NAME_CHARACTERS, Tool
@@ -216,11 +216,7 @@ async def _check_schemas(tools: Sequence[str | ClientTool]) -> None:
         detail = f"the schemas of the tools have {size} bytes, allowed are {MAX_SCHEMAS_BYTES}"
         raise ServiceError("tool-schema-invalid", detail, field="tools", remedy="describe less, or offer fewer tools")
     try:
-        # The check of large schemas holds the interpreter's lock.
-        if size > _LARGE_BYTES:
-            faults = await run_limited(schema_faults, schemas, limits=_CHECK_LIMITS)
-        else:
-            faults = await asyncio.to_thread(lambda: list(schema_faults(schemas)))
+        faults = await _schema_faults(schemas, check_schema, size=size)
     except LimitExceeded as error:
         detail = f"checking the schemas of the tools failed: {error}"
         raise ServiceError("tool-schema-invalid", detail, field="tools", remedy="describe less") from error
@@ -228,6 +224,33 @@ async def _check_schemas(tools: Sequence[str | ClientTool]) -> None:
         place = f"tools.{position}.parameters{fault.pointer.replace('/', '.')}"
         detail = f"tool {_name(tools[position])!r}: {fault.reason}"
         raise ServiceError("tool-schema-invalid", detail, field=place, remedy=fault.remedy)
+
+
+async def require_answer_schema(schema: Mapping[str, Any], *, field: str) -> None:
+    """Raises `ServiceError`: `answer-schema-invalid`, which names the place below `field`."""
+    kind: Kind = "answer-schema-invalid"
+    try:
+        faults = await _schema_faults(
+            {0: schema}, check_answer_schema, size=await asyncio.to_thread(_size, {0: schema})
+        )
+    except LimitExceeded as error:
+        detail = f"checking the schema of the answer failed: {error}"
+        raise ServiceError(kind, detail, field=field, remedy="describe less") from error
+    for _, fault in faults:
+        place = f"{field}{fault.pointer.replace('/', '.')}"
+        raise ServiceError(kind, fault.reason, field=place, remedy=fault.remedy)
+
+
+async def _schema_faults(
+    schemas: Mapping[int, Any], check: Callable[..., None], *, size: int
+) -> list[tuple[int, ToolSchemaError]]:
+    """What `schema_faults` yields. The check of large schemas holds the interpreter's lock: it has its own process.
+
+    Raises `LimitExceeded`.
+    """
+    if size > _LARGE_BYTES:
+        return await run_limited(schema_faults, schemas, check, limits=_CHECK_LIMITS)
+    return await asyncio.to_thread(lambda: list(schema_faults(schemas, check)))
 
 
 def _size(schemas: Mapping[int, Any]) -> int:

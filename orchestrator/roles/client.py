@@ -19,7 +19,7 @@ from httpx_sse import EventSource, ServerSentEvent, SSEError
 from pydantic import ValidationError
 
 from alpha_umi.contract.http import parse_retry_after
-from alpha_umi.contract.problems import Problem
+from alpha_umi.contract.problems import UNUSABLE_OUTPUT, Problem
 from alpha_umi.contract.roles import Answer, Delta, ModelList, Timings, UsageModel
 from alpha_umi.contract.validation import explain
 from alpha_umi.roles.turns import Role
@@ -39,7 +39,6 @@ from orchestrator.roles.request import OnDelta, RoleRequest
 # The orchestrator's own machine has no free socket: that says nothing about the service.
 _NO_SOCKET = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 MAX_ANSWER_BYTES = 8 * 2**20
-_UNREADABLE = ("output-unreadable", "call-invalid", "call-unfinished")
 # The request was not accepted: timeout, too early, too many; and statuses of gateways and of starting services.
 _BUSY_STATUS = (408, 425, 429)
 _DOWN_STATUS = (502, 503, 504)
@@ -151,7 +150,7 @@ class RoleClient:
         problem = _problem(body)
         detail = f"status {status}" if problem is None else problem.detail
         extra = {} if problem is None else problem.model_extra or {}
-        if problem is not None and problem.kind in _UNREADABLE:
+        if problem is not None and problem.kind in UNUSABLE_OUTPUT:
             return RoleUnreadable(
                 detail,
                 text=str(extra.get("text", "")),

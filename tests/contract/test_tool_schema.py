@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema, full_validator
+from alpha_umi.contract.tool_schema import ToolSchemaError, check_answer_schema, check_schema, full_validator
 
 Json = dict[str, Any]
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
@@ -123,3 +123,22 @@ def test_refused_with_its_place(schema: Json, reason: str, pointer: str) -> None
         check_schema(schema)
     assert caught.value.pointer.startswith(pointer)
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize("schema", [{}, {"type": "array", "items": {"type": "integer"}}, {"enum": ["yes", "no"]}, TREE])
+def test_an_answer_is_of_any_type(schema: Json) -> None:
+    check_answer_schema({**schema, "$defs": {"tree": TREE}})
+
+
+@pytest.mark.parametrize(
+    ("schema", "pointer"),
+    [
+        ({"type": "strin"}, "/type"),
+        ({"items": {"$ref": "https://example.org/s.json"}}, "/items/$ref"),
+        ({"properties": {"a": False}, "required": ["a"]}, "/properties/a"),
+    ],
+)
+def test_the_schema_of_an_answer_is_refused_with_its_place(schema: Json, pointer: str) -> None:
+    with pytest.raises(ToolSchemaError) as caught:
+        check_answer_schema(schema)
+    assert caught.value.pointer == pointer
