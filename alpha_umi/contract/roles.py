@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from alpha_umi.roles.planner import Decision
+from alpha_umi.roles.planner import DECISIONS, Decision
 from alpha_umi.roles.template import PlannerLabel
 from alpha_umi.roles.turns import Role, Tool, Turn, TurnRole
 
@@ -105,22 +105,36 @@ def _distinct_names(tools: list[ToolModel]) -> list[ToolModel]:
     return tools
 
 
-AllowedDecisions = Annotated[
-    list[Decision] | None,
-    Field(min_length=1, max_length=3, description="The decisions that the model may make; all when omitted"),
-]
-
-
-class PlanRequest(Sampling):
-    """`POST /v1/plan`."""
+class DecisionRequest(Sampling):
+    """A request for a decision. Without tools the model cannot decide for a call."""
 
     tools: Annotated[list[ToolModel], Field(max_length=MAX_PROMPT_TOOLS)]
     history: Annotated[list[TurnModel], Field(min_length=1, max_length=MAX_TURNS)]
-    decisions: AllowedDecisions = None
+    decisions: Annotated[list[Decision], Field(min_length=1, max_length=len(DECISIONS))] | None = Field(
+        default=None, description="The decisions that the model may make; all that are possible when omitted"
+    )
     constrained: bool = True
     stream: bool = False
 
     _names = field_validator("tools")(_distinct_names)
+
+    @field_validator("decisions")
+    @classmethod
+    def _possible(cls, decisions: list[Decision] | None, info: ValidationInfo) -> list[Decision] | None:
+        if decisions is not None and len(set(decisions)) < len(decisions):
+            raise ValueError("a decision is listed twice; list each once")
+        if "caller" in (decisions or ()) and info.data.get("tools") == []:
+            raise ValueError("there is no tool for the decision 'caller'; offer tools, or leave it out")
+        return decisions
+
+    @property
+    def allowed(self) -> tuple[Decision, ...]:
+        """The decisions that the model may make."""
+        return tuple(self.decisions or (each for each in DECISIONS if self.tools or each != "caller"))
+
+
+class PlanRequest(DecisionRequest):
+    """`POST /v1/plan`."""
 
 
 class CallRequest(Sampling):
@@ -148,7 +162,12 @@ StopText = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 class SummarizeRequest(Sampling):
-    """`POST /v1/summarize`. `answer_schema` is a JSON Schema; the answer is then JSON text that matches it."""
+    """`POST /v1/summarize`.
+
+    With an `answer_schema`, a JSON Schema, the answer is JSON text that matches it, unless a text of `stop` or the
+    request's `max_tokens` ends it earlier. The prompt does not show the schema: it is that of the trained template, and
+    the grammar forces the form.
+    """
 
     history: Annotated[list[TurnModel], Field(min_length=1, max_length=MAX_TURNS)]
     answer_schema: dict[str, Any] | None = None
@@ -156,17 +175,17 @@ class SummarizeRequest(Sampling):
     stream: bool = False
 
 
-class StepRequest(Sampling):
+class StepRequest(DecisionRequest):
     """`POST /v1/step`. `conclude`: only an answer is expected, because a limit was reached."""
 
-    tools: Annotated[list[ToolModel], Field(max_length=MAX_PROMPT_TOOLS)]
-    history: Annotated[list[TurnModel], Field(min_length=1, max_length=MAX_TURNS)]
     conclude: bool = False
-    decisions: AllowedDecisions = None
-    constrained: bool = True
-    stream: bool = False
 
-    _names = field_validator("tools")(_distinct_names)
+    @field_validator("conclude")
+    @classmethod
+    def _concludes(cls, conclude: bool, info: ValidationInfo) -> bool:
+        if conclude and info.data.get("decisions") is not None:
+            raise ValueError("with `conclude` only an answer is expected; leave it or `decisions` out")
+        return conclude
 
 
 class RenderPlanRequest(PlanRequest):
@@ -263,7 +282,7 @@ class StepAnswer(RoleAnswer):
 
     For `caller` there is an `action`, or a `reason` why the call that was written cannot be made; for `conclusion` an
     `answer`. `text` is what was written for it, without the rationale. `repaired`: the first call was not usable;
-    `call_unfinished`: the token limit cut an attempt.
+    `call_unfinished`: the token limit cut an attempt at it. `unfinished`: the token limit cut the answer.
     """
 
     thought: str
@@ -274,6 +293,7 @@ class StepAnswer(RoleAnswer):
     answer: str | None = None
     repaired: bool = False
     call_unfinished: bool = False
+    unfinished: bool = False
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -10,7 +10,7 @@ from alpha_umi.roles.planner import Decision
 
 ANSWER = "conclusion:"
 CALL = "Action:"
-_GIVE_UP = "give up."
+GIVE_UP = "give up."
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class BackboneStep:
         """The turn for the history."""
         if self.call is not None:
             return self.lead + self.call.text
-        return f"{self.lead}{ANSWER} " + (self.answer if self.answer is not None else _GIVE_UP)
+        return f"{self.lead}{ANSWER} " + (self.answer if self.answer is not None else GIVE_UP)
 
 
 def parse_step(text: str) -> BackboneStep:
@@ -43,24 +43,28 @@ def parse_step(text: str) -> BackboneStep:
     call_at = call_start(text)
     if call_at is not None:
         return BackboneStep(text[:call_at], "caller", call=parse_call(text[call_at:]))
-    answer_at = _line_start(text, ANSWER)
+    answer_at = answer_start(text)
     if answer_at is None:
         raise UnreadableOutput("neither an 'Action:' nor a 'conclusion:' line", text)
     answer = text[answer_at:].removeprefix(ANSWER).removeprefix(" ")
-    if answer.strip().rstrip(".") == _GIVE_UP.rstrip("."):
+    if answer.strip().rstrip(".") == GIVE_UP.rstrip("."):
         return BackboneStep(text[:answer_at], "give up")
     return BackboneStep(text[:answer_at], "conclusion", answer=answer)
 
 
-def is_opened(text: str) -> bool:
-    """Whether a call or a conclusion has begun."""
-    return _line_start(text, CALL) is not None or _line_start(text, ANSWER) is not None
-
-
 def call_start(text: str) -> int | None:
     """The offset at which a call begins, valid or not; None without a call, or if a conclusion precedes it."""
-    call_at, answer_at = _line_start(text, CALL), _line_start(text, ANSWER)
-    return None if call_at is None or (answer_at is not None and answer_at < call_at) else call_at
+    return _first(text, CALL, ANSWER)
+
+
+def answer_start(text: str) -> int | None:
+    """The offset at which a conclusion begins; None without one, or if a call precedes it."""
+    return _first(text, ANSWER, CALL)
+
+
+def _first(text: str, word: str, other: str) -> int | None:
+    start, others_start = _line_start(text, word), _line_start(text, other)
+    return None if start is None or (others_start is not None and others_start < start) else start
 
 
 def _line_start(text: str, word: str) -> int | None:

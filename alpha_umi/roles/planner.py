@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -39,10 +40,10 @@ class Plan:
         return self.lead + self.ending
 
 
-def parse_plan(text: str) -> Plan:
+def parse_plan(text: str, allowed: Collection[Decision] = DECISIONS) -> Plan:
     """Parse a planner's output; the first decision counts, and text after it is dropped.
 
-    Raises `UnreadableOutput` when there is no decision, or "Next:" names something else.
+    Raises `UnreadableOutput` when there is no decision, "Next:" names something else, or a decision is not `allowed`.
     """
     match = _ENDING.search(text)
     if match is None:
@@ -51,7 +52,14 @@ def parse_plan(text: str) -> Plan:
             raise UnreadableOutput(f"{broken.group(0)!r} names none of {', '.join(DECISIONS)}", text)
         raise UnreadableOutput('no decision: the text holds no "Next:"', text)
     decision = next(known for known in DECISIONS if known == match["decision"])
+    require_allowed(decision, allowed, text)
     return Plan(text[: match.start()], match.group(0), decision)
+
+
+def require_allowed(decision: Decision, allowed: Collection[Decision], text: str) -> None:
+    """Raises `UnreadableOutput` for a text with a decision that is not allowed."""
+    if decision not in allowed:
+        raise UnreadableOutput(f"the decision {decision!r} is none of {', '.join(allowed)}", text)
 
 
 def write_plan(thought: str, decision: Decision) -> str:

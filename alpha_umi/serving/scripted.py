@@ -1,8 +1,9 @@
 """An engine that generates scripted texts, for tests and documentation.
 
 A script is a list of rules. The first rule whose `when` is in the prompt generates its texts, one per request; the last
-text repeats. Stop strings, token bounds and constraints apply as in an engine: a text that violates a constraint is an
-error of the script. A token is a word with the white space before it.
+text repeats. Stop strings, token bounds and choices apply as in an engine: a text that is none of the choices is an
+error of the script; a single choice is written without a rule. Grammars are not applied. A token is a word with the
+white space before it.
 """
 
 from __future__ import annotations
@@ -97,9 +98,10 @@ class ScriptedEngine:
         if prompt_tokens + generation.max_tokens > self.context:
             raise EngineRefused(f"{prompt_tokens} + {generation.max_tokens} tokens exceed {self.context}")
         self.prompts.append(_text(generation.prompt) + generation.continuation)
-        rule = self._rule(generation)
+        choices = generation.constraint.texts if isinstance(generation.constraint, Choices) else ()
+        rule = Rule(choices) if len(choices) == 1 else self._rule(generation)
         text, reason = _bounded(_stopped(rule.next_text(), generation.stop), generation.max_tokens)
-        if isinstance(generation.constraint, Choices) and text not in generation.constraint.texts:
+        if choices and text not in choices:
             raise EngineRefused(f"the script wrote {text!r}, which the constraint does not allow")
         tokens = _tokens(text)
         finished = False

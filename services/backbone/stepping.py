@@ -1,26 +1,28 @@
 """The single-model service: `python -m services.backbone`. One model plans, calls and answers.
 
 It writes free text: a rationale, then `Action:` or `conclusion:` at the beginning of a line. From its `Action:` on, a
-call is constrained to the grammar of the offered tools. If neither marker came, a short generation continues the same
-text and is constrained to the two. A call that is invalid or unfinished is repaired once, as the caller's is; if it
-stays so, the answer carries the reason, which the model reads as an observation. With `constrained: false` nothing is
-constrained, as in the paper: a text with neither marker is generated once more with a higher temperature, then it is an
-error, and the client applies its policy. With `attempts: 1` nothing is repaired or generated once more.
+call is constrained to the grammar of the offered tools. If no marker came that the request allows, a short generation
+continues the same text and is constrained to those. A call that is invalid or unfinished is repaired once, as the
+caller's is; if it stays so, the answer carries the reason, which the model reads as an observation. With `constrained:
+false` nothing is constrained, as in the paper: a text with neither marker is generated once more with a higher
+temperature, then it is an error, and the client applies its policy. With `attempts: 1` nothing is repaired or generated
+once more.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter
 
 from alpha_umi.contract.roles import STEP, ActionModel, RenderStepRequest, StepAnswer, StepRequest, as_history, as_tools
-from alpha_umi.roles.backbone import ANSWER, CALL, BackboneStep, call_start, is_opened, parse_step
+from alpha_umi.roles.backbone import ANSWER, CALL, GIVE_UP, BackboneStep, answer_start, call_start, parse_step
 from alpha_umi.roles.caller import Call
 from alpha_umi.roles.errors import UnreadableOutput
+from alpha_umi.roles.planner import Decision, require_allowed
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.assembly import RoleContext
 from alpha_umi.serving.calls.offer import Rejected, call_constraint, finished_call, prompt_tools
@@ -29,7 +31,7 @@ from alpha_umi.serving.generation import GenerationSession, token_bound
 from alpha_umi.serving.responses import role_router
 
 CHOICE_TOKENS = 8
-_NEXT_CALL = f"\n{CALL}"
+_NEXT_CALL, _NEXT_ANSWER = f"\n{CALL}", f"\n{ANSWER}"
 
 
 def create_router(context: RoleContext) -> APIRouter:
@@ -73,7 +75,7 @@ async def step(
     work = await _prepare(context, request, request_id)
     async for piece in _write(work):
         yield piece
-    if request.attempts > 1 and call_start(work.text) is None and _conclusion_of(work.text) is None:
+    if request.attempts > 1 and _fault(work) is not None:
         await _retry(work)
     yield await _answer(work)
 
@@ -87,7 +89,8 @@ async def _prepare(context: RoleContext, request: StepRequest, request_id: str) 
     # In threads, because large schemas take a while and other requests must not wait for them.
     tools = await asyncio.to_thread(prompt_tools, as_tools(request.tools))
     bound = token_bound(context, request)
-    grammar = await call_constraint(context, tools, constrained=request.constrained)
+    constrained = request.constrained and "caller" in request.allowed
+    grammar = await call_constraint(context, tools, constrained=constrained)
     history = as_history(request.history)
     session = await GenerationSession.open(
         context, request, request_id, history=history, tools=tools, answer_tokens=reserved_tokens(bound)
@@ -99,12 +102,18 @@ async def _write(work: _Step) -> AsyncIterator[str]:
     if work.request.conclude:
         work.text = ANSWER
         yield ANSWER
-    stop = () if work.request.conclude or work.grammar is None else (_NEXT_CALL,)
+    if work.request.conclude or not work.request.constrained:
+        async for piece in work.write():
+            yield piece
+        return
+    allowed = work.request.allowed
+    # An answer needs no stop, unless it is not allowed.
+    stop = (_NEXT_CALL,) if "conclusion" in allowed else (_NEXT_CALL, _NEXT_ANSWER)
     async for piece in work.write(stop=stop):
         yield piece
-    if work.grammar is None or work.request.conclude:
-        return
-    if not is_opened(work.text):
+    call_at, answer_at = call_start(work.text), answer_start(work.text)
+    if not ((call_at is not None and "caller" in allowed) or (answer_at is not None and "conclusion" in allowed)):
+        work.text = work.text[: call_at if answer_at is None else answer_at]
         async for piece in _choose(work):
             yield piece
     if work.text.endswith(_NEXT_CALL):
@@ -118,30 +127,41 @@ async def _write(work: _Step) -> AsyncIterator[str]:
 
 
 async def _choose(work: _Step) -> AsyncIterator[str]:
-    """There is neither a call nor a conclusion: continue with the beginning of one."""
+    """There is neither a call nor a conclusion that is allowed: continue with the beginning of one."""
     work.session.count_extra("constrained")
     work.text = work.text.rstrip()
-    yield await work.write_all(constraint=Choices((_NEXT_CALL, f"\n{ANSWER}")), max_tokens=CHOICE_TOKENS)
+    yield await work.write_all(constraint=Choices(_beginnings(work.request.allowed)), max_tokens=CHOICE_TOKENS)
     if work.text.endswith(ANSWER):
         async for piece in work.write():
             yield piece
 
 
+def _beginnings(allowed: Collection[Decision]) -> tuple[str, ...]:
+    """The beginning of each decision; a give-up begins like an answer."""
+    call = (_NEXT_CALL,) if "caller" in allowed else ()
+    if "conclusion" in allowed:
+        return (*call, _NEXT_ANSWER)
+    return (*call, f"{_NEXT_ANSWER} {GIVE_UP}") if "give up" in allowed else call
+
+
 async def _retry(work: _Step) -> None:
-    """A second attempt without constraints: of the answer if that was empty, else of the complete text."""
+    """A second attempt without constraints: of the answer if the text has a rationale, else of all of it."""
     work.session.count_extra("retry")
     try:
-        work.text = parse_step(work.text).lead + ANSWER
+        work.text = parse_step(work.text).lead + ANSWER if "conclusion" in work.request.allowed else ""
     except UnreadableOutput:
         work.text = ""
     await work.write_all(**work.session.retry_sampling())
 
 
-def _conclusion_of(text: str) -> BackboneStep | None:
+def _fault(work: _Step) -> UnreadableOutput | None:
+    """Why the text is no step: it has no decision, one that is not allowed, or an empty answer. A call is not read."""
     try:
-        return _concluded(text)
-    except UnreadableOutput:
-        return None
+        decision = "caller" if call_start(work.text) is not None else _concluded(work.text).next
+        require_allowed(decision, work.request.allowed, work.text)
+    except UnreadableOutput as error:
+        return error
+    return None
 
 
 def _concluded(text: str) -> BackboneStep:
@@ -153,6 +173,8 @@ def _concluded(text: str) -> BackboneStep:
 
 
 async def _answer(work: _Step) -> StepAnswer:
+    if (fault := _fault(work)) is not None:
+        raise work.session.unreadable(fault, work.text) from fault
     attempts = work.session.stats.attempts
     way = "free" if attempts == 1 else "constrained" if work.request.constrained else "retry"
     call_at = call_start(work.text)
@@ -165,13 +187,15 @@ async def _answer(work: _Step) -> StepAnswer:
 
 
 def _conclusion(work: _Step) -> StepAnswer:
-    try:
-        parsed = _concluded(work.text)
-    except UnreadableOutput as error:
-        raise work.session.unreadable(error, work.text) from error
+    parsed = parse_step(work.text)
     answer = None if parsed.answer is None else parsed.answer.strip()
     return StepAnswer(
-        thought=parsed.thought, next=parsed.next, text=answer or "", answer=answer, **work.session.answer_fields()
+        thought=parsed.thought,
+        next=parsed.next,
+        text=answer or "",
+        answer=answer,
+        unfinished=answer is not None and work.session.cut_at is not None,
+        **work.session.answer_fields(),
     )
 
 

@@ -1,7 +1,7 @@
 """The planner service: `python -m services.planner`.
 
-The rationale is free text with a token bound; it ends at the first decision. If there is none, a second, short
-generation continues the same text and is constrained to the three decisions (its prompt is cached by then). With
+The rationale is free text with a token bound; it ends at the first decision. If there is none that the request allows,
+a second, short generation continues the same text and is constrained to those (its prompt is cached by then). With
 `constrained: false` nothing is constrained, as in the paper: an unreadable output is generated once more with a higher
 temperature (unless `attempts` is 1). After that it is an error, and the client applies its policy.
 """
@@ -15,7 +15,7 @@ from fastapi import APIRouter
 
 from alpha_umi.contract.roles import PLAN, PlanAnswer, PlanRequest, RenderPlanRequest, as_history, as_tools
 from alpha_umi.roles.errors import UnreadableOutput
-from alpha_umi.roles.planner import DECISIONS, STOP_STRINGS, Plan, parse_plan
+from alpha_umi.roles.planner import STOP_STRINGS, Plan, parse_plan
 from alpha_umi.serving.assembly import RoleContext
 from alpha_umi.serving.engine import Choices
 from alpha_umi.serving.generation import GenerationSession, token_bound
@@ -53,13 +53,13 @@ async def plan(
     async for piece in session.stream(session.generation(stop=STOP_STRINGS)):
         text += piece
         yield piece
-    decided, way = _read(text), "free"
+    decided, way = _read(text, request), "free"
     if decided is None and request.constrained:
-        decided, way = await _constrain(session, text), "constrained"
+        decided, way = await _constrain(session, request, text), "constrained"
     elif decided is None and request.attempts > 1:
-        decided, way = await _retry(session), "retry"
+        decided, way = await _retry(session, request), "retry"
     elif decided is None:
-        decided = _parsed(session, text)
+        decided = _parsed(session, request, text)
     context.metrics.count_decision(decided.next, way)
     yield PlanAnswer(thought=decided.thought, next=decided.next, text=decided.text, **session.answer_fields())
 
@@ -69,38 +69,38 @@ def reserved_tokens(answer_tokens: int) -> int:
     return answer_tokens + DECISION_TOKENS
 
 
-def _read(text: str) -> Plan | None:
+def _read(text: str, request: PlanRequest) -> Plan | None:
     try:
-        parsed = parse_plan(text)
+        parsed = parse_plan(text, request.allowed)
     except UnreadableOutput:
         return None
     # The stop string ends before the period that closes a decision in the training data.
     return replace(parsed, ending=f"Next: {parsed.next}.")
 
 
-async def _constrain(session: GenerationSession, text: str) -> Plan:
+async def _constrain(session: GenerationSession, request: PlanRequest, text: str) -> Plan:
     """Continue the rationale with a decision, and nothing else."""
     lead = text.rpartition(_CUE)[0] if _CUE in text else f"{text.rstrip()} "
     generation = session.generation(
         continuation=lead + _CUE,
-        constraint=Choices(tuple(f" {decision}." for decision in DECISIONS)),
+        constraint=Choices(tuple(f" {decision}." for decision in request.allowed)),
         max_tokens=DECISION_TOKENS,
     )
     session.count_extra("constrained")
     ending = await session.text(generation)
-    return _parsed(session, f"{lead}{_CUE}{ending}")
+    return _parsed(session, request, f"{lead}{_CUE}{ending}")
 
 
-async def _retry(session: GenerationSession) -> Plan:
+async def _retry(session: GenerationSession, request: PlanRequest) -> Plan:
     """A second attempt without constraints."""
     session.count_extra("retry")
     text = await session.text(session.generation(stop=STOP_STRINGS, **session.retry_sampling()))
-    return _read(text) or _parsed(session, text)
+    return _read(text, request) or _parsed(session, request, text)
 
 
-def _parsed(session: GenerationSession, text: str) -> Plan:
-    """Raises `ServiceError` for a text without a decision; an engine without constraints may write one."""
+def _parsed(session: GenerationSession, request: PlanRequest, text: str) -> Plan:
+    """Raises `ServiceError` for a text without an allowed decision; an engine without constraints may write one."""
     try:
-        return parse_plan(text)
+        return parse_plan(text, request.allowed)
     except UnreadableOutput as error:
         raise session.unreadable(error, text) from error

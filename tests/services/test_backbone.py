@@ -170,8 +170,68 @@ async def test_the_stream_holds_the_full_text(request_body: Json) -> None:
     assert shown == f"I ask.\n{CALL}"
 
 
-@pytest.mark.parametrize("change", [{"tools": []}, {"history": []}, {"extra": 1}, {"conclude": "perhaps"}])
-async def test_a_bad_request_names_the_field(request_body: Json, change: Json) -> None:
+NO_CALL: Json = {"decisions": ["conclusion", "give up"]}
+ASKS = "I look.\nAction: sun_times"
+
+
+@pytest.mark.parametrize("change", [NO_CALL, {"tools": []}, NO_CALL | {"tools": []}])
+async def test_a_call_that_is_not_allowed_becomes_an_answer(request_body: Json, change: Json) -> None:
+    rules = [Rule([" At 03:53."], when="I look.\nconclusion:"), Rule([ASKS])]
+    status, answer = await step(*rules, request=request_body | change)
+    assert (status, answer["next"], answer["thought"], answer["answer"]) == (200, "conclusion", "I look.", "At 03:53.")
+    assert answer["timings"]["attempts"] == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["I know it.\nconclusion: At 03:53.", "I know it.", "I know it.\nconclusion: give up."]
+)
+async def test_an_answer_that_is_not_allowed_becomes_a_call(request_body: Json, text: str) -> None:
+    rules = [Rule([CALL], when="I know it.\n"), Rule([text])]
+    status, answer = await step(*rules, request=request_body | {"decisions": ["caller"]})
+    assert (status, answer["next"], answer["thought"], answer["text"]) == (200, "caller", "I know it.", CALL)
+
+
+async def test_giving_up_alone_is_allowed(request_body: Json) -> None:
+    rule = Rule(["I know it.\nconclusion: At 03:53."])
+    status, answer = await step(rule, request=request_body | {"decisions": ["give up"]})
+    assert (status, answer["next"], answer["thought"]) == (200, "give up", "I know it.")
+
+
+async def test_giving_up_that_is_not_allowed_is_written_again(request_body: Json) -> None:
+    request = request_body | {"decisions": ["caller", "conclusion"]}
+    rules = [Rule([" At 03:53."], when="Alas.\nconclusion:"), Rule(["Alas.\nconclusion: give up."])]
+    status, answer = await step(*rules, request=request)
+    assert (status, answer["next"], answer["answer"]) == (200, "conclusion", "At 03:53.")
+    rules = [Rule([" give up."], when="Alas.\nconclusion:"), Rule(["Alas.\nconclusion: give up."])]
+    status, problem = await step(*rules, request=request)
+    assert (status, problem["type"]) == (502, "urn:alpha-umi:problem:output-unreadable")
+    assert "'give up' is none of caller, conclusion" in problem["detail"]
+
+
+async def test_without_grammars_a_call_that_is_not_allowed_is_unreadable(request_body: Json) -> None:
+    status, problem = await step(Rule([ASKS]), request=request_body | NO_CALL | {"constrained": False})
+    assert (status, problem["timings"]["attempts"]) == (502, 2)
+    assert "'caller' is none of conclusion, give up" in problem["detail"]
+
+
+async def test_the_token_limit_cuts_an_answer(request_body: Json) -> None:
+    rule = Rule(["conclusion: " + "far " * 100])
+    for limit, unfinished in ((8, True), (200, False)):
+        _, answer = await step(rule, request=request_body | {"max_tokens": limit})
+        assert (answer["next"], answer["unfinished"]) == ("conclusion", unfinished)
+
+
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("history", {"history": []}),
+        ("extra", {"extra": 1}),
+        ("conclude", {"conclude": "perhaps"}),
+        ("conclude", {"conclude": True, "decisions": ["conclusion"]}),
+        ("decisions", {"tools": [], "decisions": ["caller"]}),
+    ],
+)
+async def test_a_bad_request_names_the_field(request_body: Json, field: str, change: Json) -> None:
     status, problem = await step(request=request_body | change)
     assert status == 422
-    assert problem["errors"][0]["field"] == next(iter(change))
+    assert problem["errors"][0]["field"] == field

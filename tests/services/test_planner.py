@@ -77,6 +77,44 @@ async def test_a_single_attempt_still_ends_in_a_decision_where_grammars_are_on(b
     assert (status, plan["next"]) == (200, "conclusion")
 
 
+NO_CALL: Json = {"decisions": ["conclusion", "give up"]}
+
+
+@pytest.mark.parametrize("change", [NO_CALL, {"tools": []}, NO_CALL | {"tools": []}])
+async def test_a_decision_that_is_not_allowed_is_written_again_among_those_that_are(body: Json, change: Json) -> None:
+    rules = [Rule([" conclusion."], when="I look. Next:"), Rule(["I look. Next: caller."])]
+    status, plan, _ = await ask(rules, {**body, **change})
+    assert (status, plan["next"], plan["text"], plan["timings"]["attempts"]) == (
+        200,
+        "conclusion",
+        "I look. Next: conclusion.",
+        2,
+    )
+
+
+async def test_the_only_decision_is_written_by_construction(body: Json) -> None:
+    status, plan, _ = await ask([Rule(["I know. Next: conclusion."])], {**body, "decisions": ["caller"]})
+    assert (status, plan["next"], plan["thought"]) == (200, "caller", "I know.")
+
+
+async def test_without_grammars_a_decision_that_is_not_allowed_is_unreadable(body: Json) -> None:
+    request = {**body, **NO_CALL, "constrained": False}
+    status, plan, _ = await ask([Rule(["I look. Next: caller", "I stop. Next: give up"])], request)
+    assert (status, plan["next"], plan["timings"]["attempts"]) == (200, "give up", 2)
+    status, problem, _ = await ask([Rule(["I look. Next: caller"])], request)
+    assert (status, problem["type"]) == (502, "urn:alpha-umi:problem:output-unreadable")
+    assert "'caller' is none of conclusion, give up" in problem["detail"]
+
+
+async def test_the_prompt_without_tools_differs_in_their_list_alone(body: Json) -> None:
+    prompts = [
+        (await ask([], {**body, "tools": tools}, path="/v1/plan/render"))[1]["prompt"] for tools in (body["tools"], [])
+    ]
+    head = "You have assess to the following apis:\n"
+    listed = prompts[0].removeprefix(head).partition("\nThe conversation history")[0]
+    assert prompts[1] == head + prompts[0].removeprefix(head + listed)
+
+
 @pytest.mark.parametrize("attempts", [0, 3, 1.5, "2"])
 async def test_a_number_of_attempts_that_makes_no_sense_is_refused(body: Json, attempts: Any) -> None:
     status, problem, _ = await ask([Rule(["I stop. Next: give up."])], {**body, "attempts": attempts})
@@ -129,7 +167,10 @@ async def test_a_long_history_is_shortened_and_says_so(body: Json) -> None:
     ("change", "field", "word"),
     [
         ({"mood": "good"}, "mood", "leave the field out"),
-        ({"tools": []}, "tools", "at least 1"),
+        ({"decisions": []}, "decisions", "at least 1"),
+        ({"decisions": ["caller", "caller"]}, "decisions", "listed twice"),
+        ({"decisions": ["dinner"]}, "decisions.0", "Input should be"),
+        ({"tools": [], "decisions": ["conclusion", "caller"]}, "decisions", "no tool for the decision 'caller'"),
         ({"history": []}, "history", "at least 1"),
         ({"tools": [{"name": "t"}, {"name": "t"}]}, "tools", "two tools are called 't'"),
         ({"tools": [{"name": "a b"}]}, "tools.0.name", "match pattern"),
