@@ -40,7 +40,7 @@ def parse_call(text: str) -> Call:
         raise UnreadableOutput(_missing(text), text)
     if not match["name"]:
         raise UnreadableOutput("'Action:' names no tool", text)
-    arguments, end = _decode(text, match.end())
+    arguments, end = read_json(text, match.end(), subject="'Action Input:'")
     if not isinstance(arguments, dict):
         raise UnreadableOutput("'Action Input:' is not a JSON object", text)
     return Call(match["name"], arguments, text[match.end() : end])
@@ -51,17 +51,15 @@ def write_call(name: str, arguments: Mapping[str, Any]) -> str:
     return f"Action: {name}\nAction Input: {json.dumps(arguments, indent=2) if arguments else '{}'}"
 
 
-def _decode(text: str, start: int) -> tuple[Any, int]:
+def read_json(text: str, start: int = 0, *, subject: str) -> tuple[Any, int]:
+    """The JSON value that begins at an offset, and where it ends. Raises `UnreadableOutput`, which names `subject`."""
     try:
         value, end = _DECODER.raw_decode(text, start)
     except json.JSONDecodeError as error:
-        raise UnreadableOutput(
-            f"'Action Input:' is not JSON: {error.msg} at character {error.pos - start}", text
-        ) from error
+        raise UnreadableOutput(f"{subject} is not JSON: {error.msg} at character {error.pos - start}", text) from error
     except (RecursionError, ValueError) as error:
-        raise UnreadableOutput(
-            "'Action Input:' is not JSON that can be read: too deep, or a number too long or too large", text
-        ) from error
+        reason = f"{subject} is not JSON that can be read: too deep, or a number too long or too large"
+        raise UnreadableOutput(reason, text) from error
     return value, end
 
 

@@ -47,8 +47,9 @@ class Choices:
 class Grammar:
     """Constrain the text to a grammar in llguidance's Lark dialect.
 
-    `loosened`: what it leaves to a later check although grammars can express it, because it is too large or contradicts
-    itself: a `pattern` or `format`, `alternatives` (of a part of the arguments), a `tool` (all of its arguments).
+    `loosened`: what it leaves to a later check although grammars can express it, because it is too large or
+    contradicts itself: a `pattern` or `format`, `alternatives` (of a part of the arguments), a `tool` (all of its
+    arguments), an `answer` (all of it).
     """
 
     lark: str

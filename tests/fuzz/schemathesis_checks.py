@@ -5,11 +5,12 @@ from __future__ import annotations
 import schemathesis
 from schemathesis.core.failures import Failure
 
-from alpha_umi.contract.problems import TYPE_PREFIX
+from alpha_umi.contract.problems import TYPE_PREFIX, UNUSABLE_OUTPUT
 
 # What a model wrote cannot be used: an answer to a request that left the model on its own, and no defect.
-_UNFINISHED = f"{TYPE_PREFIX}call-unfinished"
-_THE_MODELS = {_UNFINISHED, f"{TYPE_PREFIX}call-invalid", f"{TYPE_PREFIX}output-unreadable"}
+_THE_MODELS = {TYPE_PREFIX + kind for kind in UNUSABLE_OUTPUT}
+# A call or an answer that the token limit cut.
+_UNFINISHED = {f"{TYPE_PREFIX}call-unfinished", f"{TYPE_PREFIX}answer-invalid"}
 # How pydantic refuses what a JSON Schema could have ruled out. Rules of ours have words of their own.
 _OF_A_SCHEMA = ("Input should", "Field required", "Extra inputs", "String should", "List should", "Dictionary should")
 
@@ -30,8 +31,9 @@ def no_server_error(
     come to an end."""
     if response.status_code < 500:
         return None
-    unconstrained = isinstance(case.body, dict) and case.body.get("constrained") is False
-    allowed = _THE_MODELS if unconstrained else {_UNFINISHED}
+    # Nothing may remain before a stop text.
+    is_free = isinstance(case.body, dict) and (case.body.get("constrained") is False or case.body.get("stop"))
+    allowed = _THE_MODELS if is_free else _UNFINISHED
     if response.status_code == 502 and response.json()["type"] in allowed:
         return None
     raise ServerFailed(operation=case.operation.label, title="Server error", message=_message(response))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from httpx_sse import aconnect_sse
 from support.role_apps import application, client_of, scripted
 
-from alpha_umi.serving.scripted import Rule
+from alpha_umi.serving.engine import Chunk, Generation
+from alpha_umi.serving.scripted import CANARY, Rule, ScriptedEngine
 from services.summarizer import create_router
 
 Json = dict[str, Any]
@@ -27,7 +29,7 @@ def history(*observations: str) -> list[Json]:
 
 
 async def ask(rules: list[Rule], body: Json, path: str = "/v1/summarize") -> tuple[int, Json, Any]:
-    engine = scripted(*rules, context=600)
+    engine = scripted(*rules, context=12_000 if "answer_schema" in body else 600)
     async with client_of(application("summarizer", create_router, engine)) as client:
         response = await client.post(path, json=body)
         return response.status_code, response.json(), engine
@@ -68,6 +70,134 @@ async def test_an_answer_that_stays_empty_is_a_typed_failure() -> None:
     status, problem, engine = await ask([Rule([""])], {"history": history("x")})
     assert (status, problem["type"]) == (502, "urn:alpha-umi:problem:output-unreadable")
     assert len(engine.prompts) == 3
+
+
+HOURS: Json = {"type": "object", "properties": {"hours": {"type": "integer", "minimum": 1}}, "required": ["hours"]}
+
+
+def demanding(**changes: Any) -> Json:
+    return {"history": history("x"), "answer_schema": HOURS, **changes}
+
+
+async def test_an_answer_matches_its_schema() -> None:
+    status, summary, engine = await ask([Rule([' {"hours": 18} '])], demanding())
+    assert (status, summary["answer"], summary["unfinished"]) == (200, '{"hours": 18}', False)
+    free = await ask([], {"history": history("x")}, "/v1/summarize/render")
+    assert engine.prompts[-1] == free[1]["prompt"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ("It is 18 hours.", "the answer is not JSON"),
+        ('{"hours": 0}', "hours: 0 is less than the minimum of 1"),
+        ("{}", 'the answer: "hours" is a required property'),
+        ('{"hours": 1, "hours": 2}', "the member 'hours' is written twice"),
+        ('{"hours": 18} hours', "text follows the JSON value"),
+        ('{"hours": 18, "x": "\\ud83d"}', "half a surrogate pair"),
+        ("[" * 5_000, "too deep"),
+    ],
+)
+async def test_an_answer_that_the_schema_does_not_allow_is_repaired_once(bad: str, reason: str) -> None:
+    status, summary, engine = await ask([Rule([bad, '{"hours": 18}'])], demanding())
+    assert (status, summary["answer"], summary["timings"]["attempts"]) == (200, '{"hours": 18}', 2)
+    assert f"conclusion: {bad}" in engine.prompts[-1]
+    assert "observation: No answer was accepted: " in engine.prompts[-1]
+    assert reason in engine.prompts[-1]
+    for attempts in (1, 2):
+        status, problem, engine = await ask([Rule([bad])], demanding(attempts=attempts))
+        assert (status, problem["type"]) == (502, "urn:alpha-umi:problem:answer-invalid")
+        assert (problem["text"], problem["timings"]["attempts"]) == (bad, attempts)
+        assert reason in problem["detail"]
+
+
+async def test_an_empty_answer_of_a_schema_is_written_once_more() -> None:
+    status, summary, _ = await ask([Rule(["\n", '{"hours": 18}'])], demanding())
+    assert (status, summary["answer"]) == (200, '{"hours": 18}')
+    status, problem, _ = await ask([Rule([""])], demanding())
+    assert (status, problem["type"]) == (502, "urn:alpha-umi:problem:output-unreadable")
+
+
+LONG = '{"hours": 18, "why": "' + "far " * 200
+
+
+async def test_an_answer_that_the_services_token_bound_cuts_is_repaired_with_more_room() -> None:
+    status, summary, engine = await ask([Rule([LONG, LONG[:400] + '"}'])], demanding())
+    assert (status, summary["unfinished"], json.loads(summary["answer"])["hours"]) == (200, False, 18)
+    assert "the answer was not finished within 64 tokens" in engine.prompts[-1]
+    assert len(engine.prompts[-1]) < len(engine.prompts[-2]) + 600
+    status, problem, _ = await ask([Rule([LONG])], demanding())
+    assert (status, problem["type"]) == (502, "urn:alpha-umi:problem:answer-invalid")
+
+
+async def test_an_answer_that_the_requests_token_bound_cuts_is_unfinished() -> None:
+    for request in (demanding(max_tokens=8), {"history": history("x"), "max_tokens": 8}):
+        status, summary, _ = await ask([Rule([LONG])], request)
+        assert (status, summary["unfinished"], summary["timings"]["attempts"]) == (200, True, 1)
+        assert LONG.startswith(summary["answer"])
+
+
+@pytest.mark.parametrize(
+    ("schema", "field"),
+    [
+        ({"type": "objec"}, "answer_schema.type"),
+        ({"properties": {"a": {"$ref": "https://example.org/x"}}}, "answer_schema.properties.a.$ref"),
+        ([], "answer_schema"),
+    ],
+)
+async def test_a_schema_that_cannot_be_written_is_refused_with_its_place(schema: Any, field: str) -> None:
+    status, problem, _ = await ask([], demanding(answer_schema=schema))
+    assert (status, problem["errors"][0]["field"]) == (422, field)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("It is 18 hours. END and more", "It is 18 hours."),
+        ("It is 18 hours. EN", "It is 18 hours. EN"),
+        ("It is ENENDED. ###", "It is EN"),
+        ("It is # ## 18", "It is # ## 18"),
+        ("a###", "a"),
+    ],
+)
+async def test_an_answer_ends_before_a_stop_text(text: str, answer: str) -> None:
+    request = {"history": history("x"), "stop": ["END", "###"]}
+    status, summary, _ = await ask([Rule([text])], request)
+    assert (status, summary["answer"], summary["unfinished"]) == (200, answer, False)
+    for size in (1, 2, 3):
+        pieces = [text[at : at + size] for at in range(0, len(text), size)]
+        assert "".join(await streamed(pieces, request)).strip() == answer
+
+
+async def streamed(pieces: list[str], request: Json) -> list[str]:
+    """The streamed pieces of an engine that generates these."""
+
+    class InPieces(ScriptedEngine):
+        async def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
+            if not generation.stop:
+                yield Chunk(CANARY, 1, 1, 0, "stop")
+                return
+            for number, piece in enumerate(pieces, start=1):
+                yield Chunk(piece, 1, number, 0, "stop" if number == len(pieces) else None)
+
+    async with (
+        client_of(application("summarizer", create_router, InPieces([]))) as client,
+        aconnect_sse(client, "POST", "/v1/summarize", json={**request, "stream": True}) as source,
+    ):
+        events = [(event.event, json.loads(event.data)) async for event in source.aiter_sse()]
+    assert events[-1][0] == "done"
+    return [data["text"] for kind, data in events if kind == "delta"]
+
+
+async def test_a_stop_text_ends_json_as_well() -> None:
+    status, summary, _ = await ask([Rule(['{"hours": 18, "why": "END"}'])], demanding(stop=["END"]))
+    assert (status, summary["answer"], summary["unfinished"]) == (200, '{"hours": 18, "why": "', False)
+
+
+@pytest.mark.parametrize(("stop", "field"), [([""], "stop.0"), (["a"] * 5, "stop"), ("END", "stop")])
+async def test_bad_stop_texts_are_refused(stop: Any, field: str) -> None:
+    status, problem, _ = await ask([], {"history": history("x"), "stop": stop})
+    assert (status, problem["errors"][0]["field"]) == (422, field)
 
 
 async def test_a_long_history_is_condensed() -> None:

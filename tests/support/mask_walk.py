@@ -22,7 +22,7 @@ def walk(lark: str, seed: int, *, at_most: int) -> tuple[str, bool]:
     written: list[int] = []
     while not matcher.is_stopped() and len(written) < at_most:
         allowed = _allowed_tokens(matcher)
-        closing = [token for token in allowed if token in _CLOSING or token == TOKENIZER.eos_token]
+        closing = [token for token in allowed if token == TOKENIZER.eos_token or token in _CLOSING]
         written.append(source.choice(closing if closing and source.random() < 0.5 else allowed))
         assert matcher.consume_token(written[-1]), matcher.get_error()
     text: bytes = TOKENIZER.decode_bytes([token for token in written if token != TOKENIZER.eos_token])

@@ -3,10 +3,10 @@
     Action: NAME
     Action Input: {JSON}
 
-It is written in llguidance's dialect of Lark. Every call that the schema allows can be written, as compact, spaced or
-indented JSON; members come in any order, each declared one at most once. Texts and lists are as long as the schema lets
-them be: only the token limit ends them. What a grammar cannot express is left out of it, and the full schema is checked
-afterwards (`validation`).
+Or that of an answer: a value that its schema allows. It is written in llguidance's dialect of Lark. Every call that the
+schema allows can be written, as compact, spaced or indented JSON; members come in any order, each declared one at most
+once. Texts and lists are as long as the schema lets them be: only the token limit ends them. What a grammar cannot
+express is left out of it, and the full schema is checked afterwards (`validation`).
 """
 
 from __future__ import annotations
@@ -92,21 +92,33 @@ def call_grammar(tools: Sequence[Offered]) -> Grammar:
     return _call_grammar(tuple((tool.name, json.dumps(tool.parameters)) for tool in tools))
 
 
+@lru_cache(CACHED_GRAMMARS)
+def answer_grammar(schema: str) -> Grammar:
+    """The grammar of the values of a valid schema, which is given as JSON text."""
+    root = json.loads(schema)
+    written = _written(root, root, _root(schema))
+    lark = "\n".join([f"start: {_root(schema)}", written.rules, _COMMON])
+    if written.rules and _compiles(lark):
+        return Grammar(lark, written.loosened)
+    value = "json_object" if root.get("type") == "object" else "json_value"
+    return Grammar(f"start: {value}\n{_COMMON}", frozenset(["answer"]))
+
+
 def clear_grammar_cache() -> None:
     """Empty the caches of grammars."""
-    for cached in (_call_grammar, _arguments, _leaf_compiles):
+    for cached in (_call_grammar, answer_grammar, _arguments, _leaf_compiles):
         cached.cache_clear()
 
 
 @dataclass(frozen=True)
-class _Arguments:
-    """The rules of a tool's arguments, "" if any object will do, and what they leave out (`Grammar.loosened`)."""
+class _Rules:
+    """The rules of a schema, "" if any value will do, and what they leave out (`Grammar.loosened`)."""
 
     rules: str
     loosened: frozenset[str] = frozenset()
 
 
-_ANY = _Arguments("", frozenset(["tool"]))
+_ANY = _Rules("", frozenset(["tool"]))
 
 
 @lru_cache(CACHED_GRAMMARS)
@@ -120,7 +132,7 @@ def _call_grammar(offered: tuple[tuple[str, str], ...]) -> Grammar:
     return Grammar(_lark(offered, written), frozenset().union(*(each.loosened for each in written.values())))
 
 
-def _lark(offered: Sequence[tuple[str, str]], written: Mapping[str, _Arguments]) -> str:
+def _lark(offered: Sequence[tuple[str, str]], written: Mapping[str, _Rules]) -> str:
     calls = [
         f"{_literal(f'Action: {name}{_INPUT}')} {_root(parameters) if written[parameters].rules else 'json_object'}"
         for name, parameters in offered
@@ -130,18 +142,23 @@ def _lark(offered: Sequence[tuple[str, str]], written: Mapping[str, _Arguments])
 
 
 @lru_cache(CACHED_TOOLS)
-def _arguments(parameters: str) -> _Arguments:
+def _arguments(parameters: str) -> _Rules:
     schema = json.loads(parameters)
+    root = {"allOf": [schema, {"type": "object"}]} if schema else _NO_ARGUMENTS
+    return _written(schema, root, _root(parameters))
+
+
+def _written(schema: Mapping[str, Any], root: Mapping[str, Any], prefix: str) -> _Rules:
+    """The rules of `root`, whose references lead into `schema`."""
+    writer = _Writer(schema, prefix)
     try:
-        root = {"allOf": [schema, {"type": "object"}]} if schema else _NO_ARGUMENTS
-        writer = _Writer(schema, _root(parameters))
-        return _Arguments(writer.write(root), frozenset(writer.loosened))
+        return _Rules(writer.write(root), frozenset(writer.loosened))
     except TooLarge:
         return _ANY
 
 
 def _root(parameters: str) -> str:
-    """The name of the rule of a tool's arguments; those of its parts begin with it."""
+    """The name of the rule of a schema; those of its parts begin with it."""
     return f"a{hashlib.sha256(parameters.encode()).hexdigest()[:12]}"
 
 

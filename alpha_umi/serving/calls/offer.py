@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from alpha_umi.contract.problems import Kind, ServiceError
 from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
@@ -15,11 +16,11 @@ from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.assembly import RoleContext
 from alpha_umi.serving.calls.grammar import CACHED_TOOLS, call_grammar
-from alpha_umi.serving.calls.validation import CallInvalid, validate_call
+from alpha_umi.serving.calls.validation import CallInvalid, repeated_member, validate_call
 from alpha_umi.serving.engine import Grammar
 from alpha_umi.serving.generation import GenerationSession
 
-# Of an unfinished call, as the repair's prompt shows it: a text that ran on invites another one.
+# Of an unfinished text, as the repair's prompt shows it: one that ran on invites another one.
 SHOWN_CHARACTERS = 400
 
 
@@ -39,16 +40,20 @@ class Rejected:
     @property
     def turns(self) -> tuple[Turn, Turn]:
         """The rejected call and its error, as the repair's prompt shows them."""
-        long = self.unfinished and len(self.text) > SHOWN_CHARACTERS
-        shown = f"{self.text[:SHOWN_CHARACTERS]}..." if long else self.text
-        return Turn("caller", shown), Turn("observation", NO_CALL + self.reason)
+        text = beginning(self.text) if self.unfinished else self.text
+        return Turn("caller", text), Turn("observation", NO_CALL + self.reason)
+
+
+def beginning(text: str) -> str:
+    """The part of an unfinished text that the repair's prompt shows."""
+    return f"{text[:SHOWN_CHARACTERS]}..." if len(text) > SHOWN_CHARACTERS else text
 
 
 def prompt_tools(tools: Sequence[Tool]) -> tuple[Tool, ...]:
     """The tools under the names that the prompt shows. Raises `ServiceError` for an invalid schema."""
     for position, tool in enumerate(tools):
         try:
-            _check(json.dumps(tool.parameters))
+            check_once(check_schema, json.dumps(tool.parameters))
         except ToolSchemaError as error:
             raise _schema_problem(position, tool, error) from error
     return tuple(replace(tool, name=tool.prompt_name) for tool in tools)
@@ -70,7 +75,8 @@ def read_call(text: str, tools: Sequence[Tool], *, cut_at: int | None = None) ->
     """
     try:
         parsed = parse_call(text)
-        _check_names(parsed)
+        if (name := repeated_member(parsed.arguments_text)) is not None:
+            raise CallInvalid(f"{parsed.name}: the member {name!r} is written twice")
         validate_call(parsed.name, parsed.arguments, tools)
     except UnreadableOutput as error:
         if cut_at is not None:
@@ -92,20 +98,9 @@ def finished_call(session: GenerationSession, text: str, tools: Sequence[Tool]) 
 
 # Every request repeats the schemas of its tools, and checking a large one takes milliseconds.
 @lru_cache(CACHED_TOOLS)
-def _check(parameters: str) -> None:
-    check_schema(json.loads(parameters))
-
-
-def _check_names(call: Call) -> None:
-    """Raises `CallInvalid` for an object that has a member twice, of which JSON readers drop one."""
-
-    def distinct(pairs: list[tuple[str, object]]) -> None:
-        names = [name for name, _ in pairs]
-        twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
-        if twice is not None:
-            raise CallInvalid(f"{call.name}: the member {twice[:100]!r} is written twice")
-
-    json.loads(call.arguments_text, object_pairs_hook=distinct)
+def check_once(check: Callable[[Any], None], schema: str) -> None:
+    """Check a schema, given as JSON text. Raises `ToolSchemaError`."""
+    check(json.loads(schema))
 
 
 def _schema_problem(position: int, tool: Tool, error: ToolSchemaError) -> ServiceError:

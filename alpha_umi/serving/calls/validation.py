@@ -1,8 +1,9 @@
-"""Validation of every call, constrained or not: an offered tool, and arguments that its full schema allows."""
+"""Validation of what a model wrote as JSON, constrained or not: calls of offered tools, and values of a schema."""
 
 from __future__ import annotations
 
 import difflib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,16 +27,36 @@ def validate_call(name: str, arguments: Mapping[str, Any], tools: Sequence[Tool]
     tool = next((tool for tool in tools if tool.name == name), None)
     if tool is None:
         raise CallInvalid(_unknown(name, [tool.name for tool in tools]))
-    unsendable = _unsendable(arguments, MAX_DEPTH)
-    if unsendable:
-        raise CallInvalid(f"{name}: the arguments hold {unsendable}")
-    if not tool.parameters:
-        if arguments:
-            raise CallInvalid(f"{name} takes no arguments")
-        return
-    if (fault := first_fault(tool.parameters, dict(arguments))) is not None:
-        place = ".".join(fault.place) or "the arguments"
-        raise CallInvalid(f"{name}: {place[:MAX_PLACE]}: {fault.message[:MAX_MESSAGE]}")
+    if not tool.parameters and arguments:
+        raise CallInvalid(f"{name} takes no arguments")
+    if (fault := value_fault(tool.parameters, dict(arguments), "the arguments")) is not None:
+        raise CallInvalid(f"{name}: {fault}")
+
+
+def value_fault(schema: Mapping[str, Any], value: Any, subject: str) -> str | None:
+    """Why a value cannot be used, as a text for a model; None if it can. The schema must be valid.
+
+    `subject` stands for the value itself.
+    """
+    if unsendable := _unsendable(value, MAX_DEPTH):
+        return f"{subject}: there is {unsendable}"
+    if (fault := first_fault(schema, value)) is None:
+        return None
+    place = ".".join(fault.place) or subject
+    return f"{place[:MAX_PLACE]}: {fault.message[:MAX_MESSAGE]}"
+
+
+def repeated_member(text: str) -> str | None:
+    """The name of a member that an object of a JSON text has twice, of which JSON readers drop one."""
+    repeated: list[str] = []
+
+    def note(pairs: list[tuple[str, object]]) -> None:
+        names = [name for name, _ in pairs]
+        if len(set(names)) < len(names):
+            repeated.append(next(name for name in names if names.count(name) > 1))
+
+    json.loads(text, object_pairs_hook=note)
+    return repeated[0][:MAX_PLACE] if repeated else None
 
 
 def _unsendable(value: Any, levels: int) -> str:

@@ -15,7 +15,8 @@ from support.mask_walk import TOKENIZER, walk
 from alpha_umi.contract.tool_schema import check_schema, full_validator
 from alpha_umi.roles.caller import parse_call
 from alpha_umi.roles.turns import Tool
-from alpha_umi.serving.calls.grammar import call_grammar, clear_grammar_cache
+from alpha_umi.serving.calls.grammar import answer_grammar, call_grammar, clear_grammar_cache
+from alpha_umi.serving.engine import Grammar
 
 FORMS: tuple[dict[str, Any], ...] = ({"ensure_ascii": False}, {"indent": 2}, {"separators": (",", ":")})
 Json = dict[str, Any]
@@ -32,8 +33,12 @@ def argument(schema: Any, **definitions: Any) -> Tool:
 
 
 def accepts(offered: Tool | list[Tool], text: str) -> bool:
+    """Whether a model could write exactly this text as a call of what is offered."""
+    return matches(call_grammar(offered if isinstance(offered, list) else [offered]), text)
+
+
+def matches(grammar: Grammar, text: str) -> bool:
     """Whether a model could write exactly this text and end."""
-    grammar = call_grammar(offered if isinstance(offered, list) else [offered])
     matcher = LLMatcher(TOKENIZER, LLMatcher.grammar_from_lark(grammar.lark))
     tokens = TOKENIZER.tokenize_str(text)
     return bool(
@@ -379,3 +384,41 @@ def test_a_grammar_is_made_once_and_each_tool_for_all_sets() -> None:
     made = time.perf_counter()
     assert call_grammar(tools) == first
     assert time.perf_counter() - made < (made - started) / 2
+
+
+@pytest.mark.parametrize(
+    ("schema", "good", "bad"),
+    [
+        (CITY.parameters, {"city": "Oslo", "day": 3}, {"day": 3}),
+        ({"type": "array", "items": {"type": "integer"}}, [1, 2], ["a"]),
+        ({"enum": ["yes", "no"]}, "yes", "maybe"),
+        ({"type": ["integer", "null"]}, None, "a"),
+        ({**TREE, "$defs": {"tree": TREE}}, {"left": {"left": {}, "size": 1}}, {"left": {"size": "a"}}),
+        ({"type": "object", "properties": {"inside": {"$ref": "#"}}}, {"inside": {"inside": {}}}, {"inside": 1}),
+        ({"anyOf": [{"type": "string", "maxLength": 2}, {"type": "boolean"}]}, "ab", "abc"),
+    ],
+)
+def test_an_answer_of_a_schema(schema: Json, good: Any, bad: Any) -> None:
+    grammar = answer_grammar(json.dumps(schema))
+    assert not grammar.loosened
+    for form in FORMS:
+        assert matches(grammar, json.dumps(good, **form))
+        assert not matches(grammar, json.dumps(bad, **form))
+    assert not matches(grammar, f"{json.dumps(good)} and so on")
+    text, complete = walk(grammar.lark, 7, at_most=5_000)
+    assert not complete or full_validator(schema).is_valid(json.loads(text))
+
+
+def test_any_answer() -> None:
+    for text in ("{}", "[1, null]", '"a"', "-1.5e3"):
+        assert matches(answer_grammar("{}"), text)
+    assert not matches(answer_grammar("{}"), "It is so.")
+
+
+def test_an_answer_whose_schema_is_too_large_is_any_value_of_its_type() -> None:
+    words = {"enum": [f"{number:0100}" for number in range(6_000)]}
+    schema = {"type": "object", "properties": {name: {**words, "title": name} for name in "abcdefgh"}}
+    grammar = answer_grammar(json.dumps(schema))
+    assert grammar.loosened == {"answer"}
+    assert matches(grammar, '{"a": 1}')
+    assert not matches(grammar, "1")
