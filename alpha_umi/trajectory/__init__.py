@@ -59,7 +59,7 @@ from alpha_umi.trajectory.events import (
 )
 from alpha_umi.trajectory.limits import Limits, UnreadablePolicy
 from alpha_umi.trajectory.machine import TRANSITIONS, Transition, advance, effect_of, replay, transitions
-from alpha_umi.trajectory.moves import STRATEGIES
+from alpha_umi.trajectory.moves import STRATEGIES, assumed_decision
 from alpha_umi.trajectory.search import planner_history
 from alpha_umi.trajectory.state import Action, Failure, Latency, Message, Observation, Phase, State, Step, total
 from alpha_umi.trajectory.tree import branch, leaves, steps_after
@@ -115,6 +115,7 @@ __all__ = [
     "UnreadablePolicy",
     "Usage",
     "advance",
+    "assumed_decision",
     "branch",
     "dump_event",
     "effect_key",

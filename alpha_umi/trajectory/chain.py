@@ -54,7 +54,4 @@ def record_invalid_call(state: State, event: ToolObserved) -> State:
 def answer(state: State, event: AnswerWritten) -> State:
     """The summarizer's answer ends the turn. Its cost is added to the newest step."""
     answered = moves.add_usage(moves.add_answer(state, event.answer), "summarizer", event)
-    output_tokens = state.options.max_output_tokens
-    if event.unfinished and output_tokens is not None and state.error is None:
-        return ending.end(answered, "exhausted", ending.output_exhausted(output_tokens))
-    return ending.end(answered, ending.outcome_of(state), state.error)
+    return ending.end_answered(answered, ending.outcome_of(state), unfinished=event.unfinished)

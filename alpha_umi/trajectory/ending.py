@@ -40,6 +40,14 @@ def end(state: State, outcome: Status, error: Failure | None) -> State:
     return replace(state, phase=Phase.ENDING, outcome=outcome, error=error, in_flight=None)
 
 
+def end_answered(state: State, outcome: Status, *, unfinished: bool) -> State:
+    """The turn ends with its answer; if the token limit cut that, it has reached the output limit of its request."""
+    output_tokens = state.options.max_output_tokens
+    if unfinished and output_tokens is not None and state.error is None:
+        return end(state, "exhausted", output_exhausted(output_tokens))
+    return end(state, outcome, state.error)
+
+
 def reach_limit(state: State, event: LimitReached) -> State:
     """The deadline has passed: request an answer, or end the turn if an answer was being generated."""
     why = Failure(event.limit, "the time limit of the trajectory was reached")

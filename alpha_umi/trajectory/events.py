@@ -217,7 +217,7 @@ class StepTaken(CallOutput):
     """The single model wrote a step: rationale and decision, with call or answer.
 
     With the decision `caller` there is a call (`call_id`, `name`, `arguments`), or the `reason` why it is invalid; with
-    `conclusion` an `answer`. `text` is the output after the rationale.
+    `conclusion` an `answer`. `text` is the output after the rationale. `unfinished`: the token limit cut the answer.
 
     `unreadable`: the output has neither a call nor a conclusion, retries included. `reason` says why; `next` is
     `on_unreadable` of the trajectory's limits; if that is `conclusion`, the output is the answer. `tools_offered` as in
@@ -233,6 +233,7 @@ class StepTaken(CallOutput):
     arguments: Mapping[str, Any] | None = None
     reason: str | None = field(default=None, kw_only=True)
     answer: str | None = None
+    unfinished: bool = field(default=False, kw_only=True)
     unreadable: bool = field(default=False, kw_only=True)
     tools_offered: tuple[str, ...] | None = field(default=None, kw_only=True)
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 from typing import Final, Literal
 
+from alpha_umi.roles.planner import Decision
 from alpha_umi.roles.turns import Role, Turn, TurnRole
 from alpha_umi.trajectory import search
 from alpha_umi.trajectory.copies import replace
@@ -123,9 +124,16 @@ def give_up(state: State) -> State:
 
 
 def check_policy(state: State, event: PlannerDecided | StepTaken) -> None:
-    """Raises `IllegalEvent` if the decision assumed for unreadable output is not that of the limits."""
-    if event.unreadable and event.next != state.limits.on_unreadable:
-        raise IllegalEvent(f"an unreadable decision counts as {state.limits.on_unreadable!r}, not as {event.next!r}")
+    """Raises `IllegalEvent` if the decision assumed for unreadable output is not that of the policy."""
+    if event.unreadable and event.next != (assumed := assumed_decision(state)):
+        raise IllegalEvent(f"an unreadable decision counts as {assumed!r}, not as {event.next!r}")
+
+
+def assumed_decision(state: State) -> Decision:
+    """The decision that an unreadable output counts as; a turn without tools concludes instead of calling one."""
+    tools = state.tools if state.options.tools is None else state.options.tools
+    policy = state.limits.on_unreadable
+    return policy if tools or policy != "caller" else "conclusion"
 
 
 def add_usage(state: State, role: Role, output: RoleOutput, *, unreadable: bool = False) -> State:

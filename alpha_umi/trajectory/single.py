@@ -25,7 +25,7 @@ def take_step(state: State, event: StepTaken) -> State:
             # An unreadable output is the thought already.
             return moves.record_call_error(planned, NO_CALL + reason, "" if event.unreadable else event.text)
         case StepTaken(next="conclusion", answer=str(answer)):
-            return ending.end(moves.add_answer(planned, answer), "completed", None)
+            return ending.end_answered(moves.add_answer(planned, answer), "completed", unfinished=event.unfinished)
         case StepTaken(next="give up") | StepTaken(next="conclusion", unreadable=True):
             return moves.give_up(planned)
         case _:

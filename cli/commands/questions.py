@@ -39,6 +39,7 @@ class TrajectoryOptions:
     """The options of a new trajectory. They also hold for its further turns."""
 
     tools: str | None = None
+    no_tools: bool = False
     max_steps: int | None = None
     max_tokens: int | None = None
     max_depth: int | None = None
@@ -53,6 +54,9 @@ def ask(
     tools: Annotated[
         str | None, typer.Option(help="Names of the tools on offer, comma separated. Default: all.")
     ] = None,
+    no_tools: Annotated[
+        bool, typer.Option("--no-tools", help="Offer no tool: the answer comes from the models alone.")
+    ] = False,
     max_steps: Annotated[
         int | None, typer.Option(min=1, max=MAX_STEPS, help="Maximum number of steps; then an answer is requested.")
     ] = None,
@@ -85,7 +89,7 @@ def ask(
     Ctrl-C cancels it.
     """
     make = _new_trajectory if continue_id is None else partial(_further_turn, continue_id)
-    open_stream = make(instruction, TrajectoryOptions(tools, max_steps, max_tokens, max_depth, strategy))
+    open_stream = make(instruction, TrajectoryOptions(tools, no_tools, max_steps, max_tokens, max_depth, strategy))
     with connect(url, api_key, state_dir) as client:
         trajectory = stream_to_console(client, open_stream(client), output=None if as_json else output())
     if as_json:
@@ -153,6 +157,7 @@ def _new_trajectory(instruction: str, options: TrajectoryOptions) -> OpenStream:
     request = trajectory_request(
         instruction,
         tools=options.tools,
+        no_tools=options.no_tools,
         max_steps=options.max_steps,
         max_tokens=options.max_tokens,
         max_depth=options.max_depth,
@@ -165,7 +170,7 @@ def _further_turn(trajectory_id: str, content: str, options: TrajectoryOptions) 
     if options != TrajectoryOptions():
         raise UsageProblem(
             "a trajectory keeps its tools, its limits and its strategy",
-            remedy="leave out --tools, --max-steps, --max-tokens, --max-depth and --strategy",
+            remedy="leave out --tools, --no-tools, --max-steps, --max-tokens, --max-depth and --strategy",
         )
     request = message_request(content)
     return lambda client: client.add_message(trajectory_id, request)
@@ -182,13 +187,18 @@ def trajectory_request(
     instruction: str,
     *,
     tools: str | None = None,
+    no_tools: bool = False,
     max_steps: int | None = None,
     max_tokens: int | None = None,
     max_depth: int | None = None,
     strategy: Strategy = "chain",
 ) -> CreateTrajectory:
     """A request for a trajectory; `tools` are comma-separated names. Raises `UsageProblem`."""
-    names = None if tools is None else [name.strip() for name in tools.split(",") if name.strip()]
+    if no_tools and tools is not None:
+        raise UsageProblem("--no-tools offers no tool, and --tools names some", remedy="leave one of them out")
+    names = [] if no_tools else None if tools is None else [name.strip() for name in tools.split(",") if name.strip()]
+    if tools is not None and not names:
+        raise UsageProblem("--tools names no tool", remedy="leave it out for all tools, or use --no-tools for none")
     with _translate_errors():
         return CreateTrajectory(
             instruction=instruction,

@@ -44,6 +44,7 @@ from alpha_umi.trajectory import (
     StepTaken,
     ToolObserved,
     Usage,
+    assumed_decision,
     planner_history,
     total,
 )
@@ -131,6 +132,9 @@ def plan_call(context: RoleCallContext, effect: AskPlanner) -> RoleCallSpec[Plan
     )
 
     def to_event(answer: PlanAnswer, stats: CallStats) -> Event:
+        if answer.next not in body.allowed:
+            reason = f"the decision {answer.next!r} is none of {', '.join(body.allowed)}"
+            return unreadable(RoleUnreadable(reason, text=answer.thought, usage=stats.usage), stats)
         return PlannerDecided(
             answer.thought,
             answer.next,
@@ -140,10 +144,9 @@ def plan_call(context: RoleCallContext, effect: AskPlanner) -> RoleCallSpec[Plan
         )
 
     def unreadable(error: RoleUnreadable, stats: CallStats) -> Event:
-        decision = context.state.limits.on_unreadable
         return PlannerDecided(
             error.text.strip(),
-            decision,
+            assumed_decision(context.state),
             error.text,
             unreadable=True,
             reason=error.reason,
@@ -225,12 +228,13 @@ def step_call(context: RoleCallContext, effect: AskBackbone) -> RoleCallSpec[Ste
             reason=refused or answer.reason,
             answer=answer.answer,
             call_unfinished=answer.call_unfinished,
+            unfinished=answer.unfinished,
             tools_offered=context.tools_offered,
             **stats.output(truncated=answer.truncated),
         )
 
     def unreadable(error: RoleUnreadable, stats: CallStats) -> Event:
-        decision, text = context.state.limits.on_unreadable, error.text.strip()
+        decision, text = assumed_decision(context.state), error.text.strip()
         counts = decision == "conclusion" and text and not effect.conclude
         return StepTaken(
             text,

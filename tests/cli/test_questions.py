@@ -185,6 +185,8 @@ def test_options_become_the_request(fake: Fake, url: str, invoke: Invoke) -> Non
     fake.tools = [{"name": name, "description": "", "parameters": {}, "source": "s", "effect": "read"} for name in "ab"]
     invoke("ask", "How warm?", "--tools", "a, b", "--max-steps", "3", "--url", url, "--api-key", "secret")
     assert (fake.requests[0]["tools"], fake.requests[0]["max_steps"]) == (["a", "b"], 3)
+    invoke("ask", "How warm?", "--no-tools", "--url", url, "--api-key", "secret")
+    assert fake.requests[-1]["tools"] == []
     assert fake.authorizations[0] == "Bearer secret"
 
 
@@ -209,7 +211,8 @@ def test_a_problem_document_is_shown_in_full(fake: Fake, url: str, invoke: Invok
     [
         (["ask", "  "], "instruction: the instruction is blank"),
         (["ask", "x", "--tools", "a,a"], "tools: a tool is listed twice"),
-        (["ask", "x", "--tools", ","], "tools: List should have at least 1 item"),
+        (["ask", "x", "--tools", ","], "--tools names no tool"),
+        (["ask", "x", "--tools", "a", "--no-tools"], "leave one of them out"),
         (["ask", "x", "--max-steps", "0"], "max-steps"),
         (["ask", "x", "--max-tokens", "10000001"], "max-tokens"),
         (["ask", "x", "--max-depth", "65"], "max-depth"),
@@ -353,11 +356,17 @@ def test_a_further_turn_that_cannot_be(fake: Fake, url: str, invoke: Invoke) -> 
     fake.add(COMPLETED[:3])
     busy = invoke("ask", "--continue", "traj_1", "And now?", "--url", url)
     assert (busy.exit_code, "The trajectory has not ended yet" in busy.stderr) == (2, True)
-    for option in (["--tools", "a"], ["--max-steps", "3"], ["--max-tokens", "9"], ["--strategy", "dfsdt"]):
+    for option in (
+        ["--tools", "a"],
+        ["--no-tools"],
+        ["--max-steps", "3"],
+        ["--max-tokens", "9"],
+        ["--strategy", "dfsdt"],
+    ):
         result = invoke("ask", "--continue", "traj_1", "And now?", *option, "--url", url)
         assert (
             result.exit_code,
-            "leave out --tools, --max-steps, --max-tokens, --max-depth and --strategy"
+            "leave out --tools, --no-tools, --max-steps, --max-tokens, --max-depth and --strategy"
             in " ".join(result.stderr.split()),
         ) == (2, True)
     blank = invoke("ask", "--continue", "traj_1", " ", "--url", url)

@@ -144,7 +144,7 @@ class RestSurface(RuleBasedStateMachine):
 
     @rule(
         change=st.sampled_from(
-            [{"tools": ["nothing"]}, {"tools": []}, {"max_steps": 0}, {"max_depth": 4}, {"instruction": " "}, {"x": 1}]
+            [{"tools": ["nothing"]}, {"tools": [5]}, {"max_steps": 0}, {"max_depth": 4}, {"instruction": " "}, {"x": 1}]
         )
     )
     def create_badly(self, change: Json) -> None:

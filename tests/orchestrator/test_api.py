@@ -20,7 +20,6 @@ BAD_BODIES: list[tuple[dict[str, Any], str, str]] = [
     ({"instruction": "x" * 2**20}, "invalid-request", "instruction"),
     ({"instruction": 5}, "invalid-request", "instruction"),
     ({"instruction": None}, "invalid-request", "instruction"),
-    ({"tools": []}, "invalid-request", "tools"),
     ({"tools": ["look_up", "look_up"]}, "invalid-request", "tools"),
     ({"tools": ["look_up", "look_down"]}, "unknown-tool", "tools.1"),
     ({"tools": [{"nome": "mine"}]}, "invalid-request", "tools.0.name"),

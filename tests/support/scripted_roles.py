@@ -73,10 +73,11 @@ def call(name: str, *, call_unfinished: bool = False, **arguments: Any) -> Reply
     return _reply(answer)
 
 
-def say(answer: str) -> Reply:
+def say(answer: str, *, unfinished: bool = False) -> Reply:
     """The summarizer answers."""
     return _reply(
-        SummarizeAnswer(answer=answer, usage=USAGE, timings=Timings()), [f"{word} " for word in answer.split()]
+        SummarizeAnswer(answer=answer, unfinished=unfinished, usage=USAGE, timings=Timings()),
+        [f"{word} " for word in answer.split()],
     )
 
 
@@ -91,9 +92,9 @@ def step_to_no_call(thought: str, text: str, reason: str) -> Reply:
     return _step(thought, "caller", text, reason=reason)
 
 
-def step_to_answer(thought: str, answer: str) -> Reply:
+def step_to_answer(thought: str, answer: str, *, unfinished: bool = False) -> Reply:
     """The single model answers."""
-    return _step(thought, "conclusion", answer, answer=answer)
+    return _step(thought, "conclusion", answer, answer=answer, unfinished=unfinished)
 
 
 def step_to_give_up(thought: str) -> Reply:

@@ -11,10 +11,12 @@ from alpha_umi.trajectory import (
     Limits,
     MessageAdded,
     PlannerDecided,
+    StepTaken,
     TrajectoryCreated,
     TrajectoryFinished,
     TurnOptions,
     Usage,
+    assumed_decision,
     dump_event,
     effect_of,
     parse_event,
@@ -79,6 +81,24 @@ def test_an_answer_that_the_output_limit_cut_exhausts_the_turn() -> None:
         ]
         state = replay(events)
         assert (effect_of(state), state.answer) == (Finish(outcome), "Hel")
+        created = TrajectoryCreated("Hi", (), strategy="single", options=options)
+        state = replay([created, StepTaken("Done.", "conclusion", answer="Hel", unfinished=True)])
+        assert (effect_of(state), state.answer) == (Finish(outcome), "Hel")
+
+
+@pytest.mark.parametrize(
+    ("tools", "options", "assumed"),
+    [
+        (("a",), None, "caller"),
+        ((), None, "conclusion"),
+        (("a",), TurnOptions(tools=()), "conclusion"),
+    ],
+)
+def test_an_unreadable_decision_calls_no_tool_where_there_is_none(
+    tools: tuple[str, ...], options: TurnOptions | None, assumed: str
+) -> None:
+    state = replay([TrajectoryCreated("Hi", tools, limits=Limits(on_unreadable="caller"), options=options)])
+    assert assumed_decision(state) == assumed
 
 
 def test_options_and_history_survive_the_log() -> None:
