@@ -90,6 +90,9 @@ class Sampling(WireModel):
     max_tokens: Annotated[int, Field(ge=1, le=MAX_ANSWER_TOKENS), ANY_NOTATION] | None = Field(
         default=None, description="Bound of the generated tokens; the service's own bound when omitted"
     )
+    token_budget: Annotated[int, Field(ge=1), ANY_NOTATION] | None = Field(
+        default=None, description="Bound of the generated tokens where it is lower than the other one"
+    )
     attempts: Annotated[int, Field(ge=1, le=2), ANY_NOTATION] = Field(
         default=2, description="How often the model may write: with 1 an output that cannot be used is final"
     )
@@ -164,9 +167,9 @@ StopText = Annotated[str, Field(min_length=1, max_length=128)]
 class SummarizeRequest(Sampling):
     """`POST /v1/summarize`.
 
-    With an `answer_schema`, a JSON Schema, the answer is JSON text that matches it, unless a text of `stop` or the
-    request's `max_tokens` ends it earlier. The prompt does not show the schema: it is that of the trained template, and
-    the grammar forces the form.
+    With an `answer_schema`, a JSON Schema, the answer is JSON text that matches it, unless a text of `stop` or a
+    bound of the request ends it earlier. The prompt does not show the schema: it is that of the trained template,
+    and the grammar forces the form.
     """
 
     history: Annotated[list[TurnModel], Field(min_length=1, max_length=MAX_TURNS)]

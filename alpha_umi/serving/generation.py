@@ -214,7 +214,15 @@ class GenerationSession:
         """The token limit of the repair of an unfinished call, which continues a text."""
         engine, bound = self.context.host.engine, token_bound(self.context, self.request)
         left = engine.context - self.fitted.tokens - (engine.count_tokens(continuation) if continuation else 0)
-        return max(bound, min(REPAIR_ROOM * bound, left))
+        return max(bound, min(REPAIR_ROOM * bound, left, self.request.token_budget or left))
+
+    @property
+    def is_cut_by_request(self) -> bool:
+        """Whether a bound that the request sets has ended the newest text."""
+        budget = self.request.token_budget
+        return self.cut_at is not None and (
+            self.request.max_tokens is not None or (budget is not None and self.cut_at >= budget)
+        )
 
     async def stream(self, generation: Generation) -> AsyncIterator[str]:
         """Generate piece by piece. Raises `ServiceError` when the engine is dead, unavailable, or refuses."""
@@ -266,8 +274,9 @@ class GenerationSession:
 
 
 def token_bound(context: RoleContext, request: Sampling) -> int:
-    """The bound of one generation in tokens: the request's, else the service's."""
-    return request.max_tokens or context.answer_tokens
+    """The bound of one generation in tokens: the request's, else the service's; its budget if that is lower."""
+    bound = request.max_tokens or context.answer_tokens
+    return min(bound, request.token_budget or bound)
 
 
 async def _close(chunks: AsyncIterator[Chunk]) -> None:

@@ -10,7 +10,6 @@ from pydantic import BaseModel
 
 from alpha_umi.contract.roles import (
     CALL,
-    MAX_ANSWER_TOKENS,
     PLAN,
     STEP,
     SUMMARIZE,
@@ -78,7 +77,8 @@ class RoleCallContext:
         given = {"temperature": options.temperature, "top_p": options.top_p, "seed": options.seed}
         if options.max_output_tokens is not None:
             left = options.max_output_tokens - total(self.state.turn_steps).completion_tokens
-            given["max_tokens"] = max(1, min(left, MAX_ANSWER_TOKENS))
+            # Lowers the bounds of the roles, and raises none: a larger one leaves no room in a small context.
+            given["token_budget"] = max(1, left)
         return {name: value for name, value in given.items() if value is not None}
 
     def decisions(self, tools: list[ToolModel]) -> list[Decision] | None:

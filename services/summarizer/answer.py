@@ -72,8 +72,7 @@ class _Answer:
     def read(self) -> str:
         """The answer. Raises `UnreadableOutput`."""
         # Where the client has the text end early, it is the beginning of the JSON.
-        early = self.stopped or (self.is_cut and self.request.max_tokens is not None)
-        schema = None if early else self.request.answer_schema
+        schema = None if self.stopped or self.session.is_cut_by_request else self.request.answer_schema
         return read_answer(self.text, schema, cut_at=self.session.cut_at)
 
 

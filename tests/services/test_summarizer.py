@@ -131,10 +131,20 @@ async def test_an_answer_that_the_services_token_bound_cuts_is_repaired_with_mor
 
 
 async def test_an_answer_that_the_requests_token_bound_cuts_is_unfinished() -> None:
-    for request in (demanding(max_tokens=8), {"history": history("x"), "max_tokens": 8}):
+    for change in (demanding(max_tokens=8), {"max_tokens": 8}, demanding(token_budget=8), {"token_budget": 8}):
+        request = {"history": history("x"), **change}
         status, summary, _ = await ask([Rule([LONG])], request)
         assert (status, summary["unfinished"], summary["timings"]["attempts"]) == (200, True, 1)
         assert LONG.startswith(summary["answer"])
+
+
+async def test_a_budget_lowers_the_bound_and_never_raises_it() -> None:
+    for budget, words in ((8, 8), (64, 64), (10_000, 64)):
+        _, summary, _ = await ask([Rule(["far " * 200])], {"history": history("x"), "token_budget": budget})
+        assert (len(summary["answer"].split()), summary["unfinished"]) == (words, True)
+    # The repair has more room, within the budget.
+    status, summary, _ = await ask([Rule([LONG])], demanding(token_budget=100))
+    assert (status, summary["unfinished"], summary["usage"]["completion_tokens"]) == (200, True, 164)
 
 
 @pytest.mark.parametrize(
