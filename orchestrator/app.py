@@ -9,21 +9,18 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.types import Scope
 
-from alpha_umi import telemetry
-from alpha_umi.contract.problems import ServiceError
 from alpha_umi.web.application import create_application
 from alpha_umi.web.problems import problem_response
 from orchestrator.api import audit, events, retention, tool_calls, tools, trajectories
+from orchestrator.api.store_problems import store_problem
 from orchestrator.assembly import Orchestrator
-from orchestrator.store import NotStorable, StoreError, StoreUnavailable, TrajectoryNotFound, TrajectoryPruned
+from orchestrator.store import StoreError
 
 # Ids that `runs` generates; other text in this path segment comes from a client and is not logged.
 _TRAJECTORY_PATH = re.compile(r"/v1/trajectories/(traj_[0-9a-f]{32})(?:/|$)")
 
 # An OpenAPI document of the largest size may stand in a body, as text with escapes.
 MAX_BODY_BYTES = 24 * 2**20
-
-_log = telemetry.logger(__name__)
 
 
 def create_app(orchestrator: Orchestrator) -> FastAPI:
@@ -56,16 +53,6 @@ def _log_ids(scope: Scope) -> Mapping[str, object]:
 
 
 async def _store_error(request: Request, error: Exception) -> JSONResponse:
-    match error:
-        case StoreUnavailable():
-            problem = ServiceError("storage-unavailable", str(error))
-        case TrajectoryPruned():
-            problem = ServiceError("trajectory-pruned", str(error))
-        case TrajectoryNotFound():
-            problem = ServiceError("trajectory-not-found", str(error))
-        case NotStorable():
-            problem = ServiceError("invalid-request", str(error))
-        case _:
-            _log.error("store.failed", exc_info=error)
-            problem = ServiceError("internal", "the event log is damaged; the log has the details")
-    return problem_response(request, problem)
+    if not isinstance(error, StoreError):
+        raise error
+    return problem_response(request, store_problem(error))

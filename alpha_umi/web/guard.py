@@ -168,6 +168,22 @@ def _check_host(connection: HTTPConnection) -> None:
         )
 
 
+def check_origin(connection: HTTPConnection) -> None:
+    """Raises `ServiceError` for a request of a web page that this service did not deliver.
+
+    For what a page can reach without the consent that browsers ask for (web sockets), and for protocols that demand it.
+    The host of the `Origin` must be that of the `Host` header; a client without the header is not a browser.
+    """
+    origin = connection.headers.get("origin")
+    if origin is not None and origin.lower().partition("://")[2] != connection.headers.get("host", "").lower():
+        raise ServiceError(
+            "foreign-origin",
+            "the Origin header names another host than the Host header",
+            field="Origin",
+            remedy="call the service from a program, or through a server of the page's own",
+        )
+
+
 def _name_of(host: str) -> str:
     try:
         return urlsplit(f"//{host}").hostname or ""

@@ -127,10 +127,10 @@ async def _answer(
         return json_response(await view.document(accepted), view.background_status, headers=headers)
     if accepted.run is not None and lease is not None:
         if not await completes_before_disconnect(request, accepted.run.settled()):
-            _leave(orchestrator, lease)
+            abandon(orchestrator, lease)
             return Response(status_code=CLIENT_CLOSED_REQUEST)
         lease.release()
-        _require_settled(orchestrator, accepted.run)
+        require_settled(orchestrator, accepted.run)
     return json_response(await view.document(accepted), headers=headers)
 
 
@@ -149,7 +149,7 @@ async def _stream(
 
     def leave() -> None:
         if lease is not None:
-            _leave(orchestrator, lease)
+            abandon(orchestrator, lease)
 
     async def events() -> AsyncGenerator[ServerSentEvent, None]:
         try:
@@ -162,7 +162,7 @@ async def _stream(
     return event_stream(events(), slot=slot, headers=headers, on_leave=leave)
 
 
-def _leave(orchestrator: Orchestrator, lease: RunLease) -> None:
+def abandon(orchestrator: Orchestrator, lease: RunLease) -> None:
     """A connection that ends because the process stops is not a client that disconnected."""
     if orchestrator.runs.stopping:
         lease.release()
@@ -170,7 +170,8 @@ def _leave(orchestrator: Orchestrator, lease: RunLease) -> None:
         lease.abandon()
 
 
-def _require_settled(orchestrator: Orchestrator, run: Run) -> None:
+def require_settled(orchestrator: Orchestrator, run: Run) -> None:
+    """Raises `ServiceError` for a run that has neither ended nor waits for its client."""
     if run.finished or run.awaiting_client:
         return
     where = {"trajectory_id": run.id}

@@ -53,44 +53,57 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
 
     @router.post("/v1/tools/{name}/calls", response_model=ToolCallResult, summary="Call a tool by hand")
     async def call(name: str, body: CallTool, user: User, request: Request, key: IdempotencyKey) -> Response:
-        tool = _tool(await registry.view(user.owner), name)
-        tool_key = key or uuid.uuid4().hex
-        arguments = await asyncio.to_thread(_written_arguments, await request.body())
-        preview = await asyncio.to_thread(_preview, registry, name, tool, arguments, tool_key)
-        if tool.effect is not EffectClass.READ and not body.confirm:
-            raise ServiceError(
-                "invalid-request",
-                f"{name!r} may change something ({tool.effect}), and the call is not confirmed",
-                field="confirm",
-                remedy='send `"confirm": true` (on the command line: --yes)',
-            )
-
-        async def carry_out() -> ToolCallResult:
-            orchestrator.admission.count_request(user.owner)
-            if tool.effect is not EffectClass.READ:
-                # Before it is sent: a process that is killed must not leave a call that nobody made.
-                await orchestrator.store.record_act(_act(user, name, tool, arguments))
-            started = time.monotonic()
-            with _unknown_is_not_found(name):
-                timeout_s = orchestrator.settings.tool_timeout_s
-                result = await registry.call(tool, arguments, idempotency_key=tool_key, timeout_s=timeout_s)
-            duration_ms = round((time.monotonic() - started) * 1_000)
-            shown = await asyncio.to_thread(shorten_structure, result.content, MAX_OBSERVATION_BYTES)
-            _log.info("tool.called_by_hand", tool=name, status=result.status, ms=duration_ms)
-            return ToolCallResult(
-                request=preview,
-                status=result.status,
-                observation=shown,
-                is_error=result.is_error,
-                truncated=result.truncated or shown != result.content,
-                duration_ms=duration_ms,
-            )
-
-        result, replayed = await keyed.run_once(request_key(request, key, body), carry_out)
+        arguments = await asyncio.to_thread(written_arguments, await request.body())
+        perform = await prepare_call(orchestrator, user, name, arguments, key=key, confirm=body.confirm)
+        result, replayed = await keyed.run_once(request_key(request, key, body), perform)
         headers = {REPLAYED: "true"} if replayed else {}
         return JSONResponse(result.model_dump(mode="json"), headers=headers)
 
     return router
+
+
+async def prepare_call(
+    orchestrator: Orchestrator, user: Principal, name: str, arguments: dict[str, Any], *, key: str | None, confirm: bool
+) -> Callable[[], Coroutine[Any, Any, ToolCallResult]]:
+    """What performs the call of a tool of this name, within the limits of calls by hand.
+
+    `key` is the idempotency key of the tool's request. Raises `ServiceError`: for an unknown tool, for arguments that
+    it does not take, and for a call that may change something and is not confirmed.
+    """
+    registry = orchestrator.registry
+    tool = _tool(await registry.view(user.owner), name)
+    tool_key = key or uuid.uuid4().hex
+    preview = await asyncio.to_thread(_preview, registry, name, tool, arguments, tool_key)
+    if tool.effect is not EffectClass.READ and not confirm:
+        raise ServiceError(
+            "invalid-request",
+            f"{name!r} may change something ({tool.effect}), and the call is not confirmed",
+            field="confirm",
+            remedy='send `"confirm": true` (on the command line: --yes)',
+        )
+
+    async def perform() -> ToolCallResult:
+        orchestrator.admission.count_request(user.owner)
+        if tool.effect is not EffectClass.READ:
+            # Before it is sent: a process that is killed must not leave a call that nobody made.
+            await orchestrator.store.record_act(_act(user, name, tool, arguments))
+        started = time.monotonic()
+        with _unknown_is_not_found(name):
+            timeout_s = orchestrator.settings.tool_timeout_s
+            result = await registry.call(tool, arguments, idempotency_key=tool_key, timeout_s=timeout_s)
+        duration_ms = round((time.monotonic() - started) * 1_000)
+        shown = await asyncio.to_thread(shorten_structure, result.content, MAX_OBSERVATION_BYTES)
+        _log.info("tool.called_by_hand", tool=name, status=result.status, ms=duration_ms)
+        return ToolCallResult(
+            request=preview,
+            status=result.status,
+            observation=shown,
+            is_error=result.is_error,
+            truncated=result.truncated or shown != result.content,
+            duration_ms=duration_ms,
+        )
+
+    return perform
 
 
 _Calls = OrderedDict[tuple[str, str], tuple[str, asyncio.Task[ToolCallResult]]]
@@ -134,13 +147,19 @@ def _act(user: Principal, name: str, tool: Tool, arguments: dict[str, Any]) -> A
     return audit_entry(user, "tool.called", name, details)
 
 
-def _written_arguments(raw: bytes) -> dict[str, Any]:
-    """The arguments of a valid body, with the digits of its numbers."""
+def written_arguments(raw: bytes, *inside: str) -> dict[str, Any]:
+    """The `arguments` of a valid JSON body, with the digits of its numbers. `inside` leads to the object that has them.
+
+    Raises `ServiceError` for numbers that cannot be kept.
+    """
     try:
         body: dict[str, Any] = read_json(raw.decode(json.detect_encoding(raw)))
     except (ValueError, RecursionError) as error:
         raise ServiceError("invalid-request", str(error), field="arguments", remedy="send valid JSON") from error
-    arguments: dict[str, Any] = body.get("arguments", {})
+    for name in inside:
+        body = body[name]
+    # Other interfaces than ours write a call without arguments as null.
+    arguments: dict[str, Any] = body.get("arguments") or {}
     return arguments
 
 

@@ -25,6 +25,7 @@ from orchestrator.runs.idempotency import AcceptedRequest
 from orchestrator.runs.manager import Run
 from orchestrator.runs.views import MAX_PAGE_BYTES
 from orchestrator.settings import OrchestratorSettings
+from orchestrator.store import RequestKey
 
 CANCEL_TIMEOUT_S = 10
 
@@ -55,33 +56,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         identity = request_key(request, key, body)
 
         async def accept() -> AcceptedRequest:
-            _require_strategy(orchestrator.settings, body)
-            with orchestrator.admission.accept(user.owner, background=body.background):
-                return await begin()
-
-        async def begin() -> AcceptedRequest:
-            await orchestrator.sources.tried()
-            view = await orchestrator.registry.view(user.owner)
-            selection = await select_tools(view, body.tools, retrieve=body.retrieve)
-            tools = await orchestrator.tool_sets.save(selection.registered)
-            limits = orchestrator.settings.limits(body)
-            created = TrajectoryCreated(
-                body.instruction,
-                selection.names,
-                limits,
-                body.strategy,
-                selection.client_tools,
-                tools.digest,
-                body.retrieve,
-            )
-            run = await runs.create(
-                created,
-                tools,
-                owner=user.owner,
-                metadata=body.metadata,
-                background=body.background,
-                request=identity,
-            )
+            run = await accept_trajectory(orchestrator, body, user.owner, request=identity)
             return AcceptedRequest(run.id, 1, run)
 
         return await carry_out(orchestrator, request, identity, accept, stream=body.stream, background=body.background)
@@ -127,6 +102,30 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         return json_response((await views.read(row)).document())
 
     return router
+
+
+async def accept_trajectory(
+    orchestrator: Orchestrator, body: CreateTrajectory, owner: str, *, request: RequestKey | None = None
+) -> Run:
+    """Begin an owner's trajectory, if it may have one. Raises `ServiceError` and `StoreError`."""
+    _require_strategy(orchestrator.settings, body)
+    with orchestrator.admission.accept(owner, background=body.background):
+        await orchestrator.sources.tried()
+        view = await orchestrator.registry.view(owner)
+        selection = await select_tools(view, body.tools, retrieve=body.retrieve)
+        tools = await orchestrator.tool_sets.save(selection.registered)
+        created = TrajectoryCreated(
+            body.instruction,
+            selection.names,
+            orchestrator.settings.limits(body),
+            body.strategy,
+            selection.client_tools,
+            tools.digest,
+            body.retrieve,
+        )
+        return await orchestrator.runs.create(
+            created, tools, owner=owner, metadata=body.metadata, background=body.background, request=request
+        )
 
 
 def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
