@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from starlette.routing import Route
 from starlette.types import Scope
 
 from alpha_umi.web.application import create_application
@@ -25,6 +26,12 @@ MAX_BODY_BYTES = 24 * 2**20
 
 def create_app(orchestrator: Orchestrator) -> FastAPI:
     """The HTTP application of an orchestrator, whose lifetime the caller manages. Raises `KeyFileUnusable`."""
+    endpoint = None
+    if orchestrator.settings.mcp:
+        # The SDK takes a second and 40 MB.
+        from orchestrator.mcp.endpoint import McpEndpoint
+
+        endpoint = McpEndpoint(orchestrator)
     app = create_application(
         title="α-UMi orchestrator",
         routers=[
@@ -39,11 +46,15 @@ def create_app(orchestrator: Orchestrator) -> FastAPI:
         readiness=orchestrator.readiness,
         registry=orchestrator.metrics.registry,
         keys=orchestrator.settings.keyring(),
+        lifespan=None if endpoint is None else endpoint.lifespan,
         log_ids=_log_ids,
         max_body_bytes=MAX_BODY_BYTES,
         max_connections=orchestrator.settings.max_connections,
     )
     app.add_exception_handler(StoreError, _store_error)
+    if endpoint is not None:
+        # All methods, of which the endpoint refuses some itself.
+        app.router.routes.append(Route("/mcp", endpoint, include_in_schema=False))
     return app
 
 

@@ -75,6 +75,10 @@ class OrchestratorSettings(BaseSettings):
         description="Keys that encrypt credentials of stored tool sources, newest first, comma separated",
     )
     secrets_key_file: Path | None = Field(default=None, description="File of such keys, one a line")
+    mcp: bool = Field(default=False, description="Whether the Model Context Protocol is served at /mcp")
+    mcp_tools: bool = Field(
+        default=False, description="Whether clients of /mcp are offered each registered tool, besides `run`"
+    )
     tool_sources: Path | None = Field(default=None, description="YAML or JSON file of tool sources")
     max_sources: Annotated[int, Field(ge=0)] = Field(
         default=100, description="Tool sources that an owner may register; shared ones do not count"
