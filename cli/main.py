@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from alpha_umi.client.errors import ClientError, RequestRefused, Unavailable
 from alpha_umi.contract.problems import Problem
 from alpha_umi.plain_text import plain, plain_line
-from cli.commands import evaluate, keys, lifecycle, models, questions, records, tools, train
+from cli.commands import evaluate, keys, lifecycle, mcp, models, questions, records, tools, train
 from cli.errors import EXIT_INTERRUPTED, CommandError, exit_code_of
 from cli.options import as_text, messages
 
@@ -91,6 +91,7 @@ app.command()(lifecycle.down)
 app.command()(lifecycle.demo)
 app.command()(questions.ask)
 app.command()(questions.tail)
+app.command()(mcp.mcp)
 app.command()(records.show)
 app.command()(records.replay)
 app.command()(records.export)

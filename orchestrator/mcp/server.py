@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -42,7 +43,6 @@ from orchestrator.mcp.offer import (
     OWN_TOOLS,
     GetTrajectoryArguments,
     RunArguments,
-    name_here,
     page_of,
     registered_name,
 )
@@ -50,6 +50,7 @@ from orchestrator.race import race
 from orchestrator.runs.manager import Run
 from orchestrator.store import StoreError
 from orchestrator.stream.follow import follow
+from orchestrator.tools.model import Tool
 
 # Of a trajectory as JSON, which a result has twice, once as text inside JSON. The SDK's client reads 1 MiB.
 MAX_TRAJECTORY_BYTES: Final = 256 * 1024
@@ -83,17 +84,15 @@ class _Handlers:
 
     async def list_tools(self, ctx: Context, params: PaginatedRequestParams | None) -> ListToolsResult:
         after = None if params is None else params.cursor
-        own = [] if after is not None else list(OWN_TOOLS)
-        if not self._orchestrator.settings.mcp_tools and after is None:
-            return ListToolsResult(tools=own)
-        await self._orchestrator.sources.tried()
-        view = await self._orchestrator.registry.view(_principal(ctx).owner)
+        own = list(OWN_TOOLS) if after is None else []
+        offered: Mapping[str, Tool] = {}
+        if self._orchestrator.settings.mcp_tools:
+            await self._orchestrator.sources.tried()
+            offered = (await self._orchestrator.registry.view(_principal(ctx).owner)).offered
         try:
-            page, cursor = await asyncio.to_thread(page_of, view.offered, after)
+            page, cursor = await asyncio.to_thread(page_of, offered, after)
         except ValueError:
-            raise MCPError(
-                INVALID_PARAMS, "the cursor names no tool that is offered now; list from the start"
-            ) from None
+            raise MCPError(INVALID_PARAMS, "the cursor names no tool that is offered; list from the start") from None
         return ListToolsResult(tools=[*own, *page], next_cursor=cursor)
 
     async def call_tool(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult:
@@ -177,18 +176,15 @@ class _Handlers:
             return json.loads(text), is_complete
         return json.loads((await self._orchestrator.views.read(row, steps=False)).document()), is_complete
 
-    async def _call_registered(self, ctx: Context, name: str) -> CallToolResult:
+    async def _call_registered(self, ctx: Context, name_here: str) -> CallToolResult:
+        user, name = _principal(ctx), registered_name(name_here)
         await self._orchestrator.sources.tried()
+        if name not in (await self._orchestrator.registry.view(user.owner)).offered:
+            raise MCPError(INVALID_PARAMS, f"Unknown tool: {name_here[:100]}")
         # The SDK has read the body, and its reader does not keep the digits of numbers.
         arguments = await asyncio.to_thread(written_arguments, await _request(ctx).body(), "params")
-        user = _principal(ctx)
-        if (
-            name_here(registered_name(name)) != name
-            or registered_name(name) not in (await self._orchestrator.registry.view(user.owner)).offered
-        ):
-            raise MCPError(INVALID_PARAMS, f"Unknown tool: {name[:100]}")
         # The client's application asks its user, by the annotations of the tool.
-        perform = await prepare_call(self._orchestrator, user, registered_name(name), arguments, key=None, confirm=True)
+        perform = await prepare_call(self._orchestrator, user, name, arguments, key=None, confirm=True)
         result = await perform()
         note = [TextContent(text="(The result is shortened.)")] if result.truncated else []
         return CallToolResult(content=[TextContent(text=result.observation), *note], is_error=result.is_error)

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import event
+from support.mcp_clients import begin_session, headers_of, message
 from support.openapi_documents import OK, openapi_document
 from support.orchestrator_process import orchestrator_process
 from support.orchestrator_world import Client, World
@@ -181,6 +182,27 @@ async def reads_audit(belongings: Belongings, http: httpx.AsyncClient) -> None:
     """It is the operator's, of whatever owner; see the scopes."""
 
 
+async def speaks_mcp(belongings: Belongings, http: httpx.AsyncClient) -> None:
+    """Neither tools nor trajectories nor the session of another owner; see also its own tests."""
+    session = (await begin_session(belongings.running.http["ann"])).headers["mcp-session-id"]
+    requests = [
+        message("tools/list"),
+        *(
+            message("tools/call", {"name": "get_trajectory", "arguments": {"id": known}})
+            for known in (belongings.waiting, belongings.finished)
+        ),
+        message("tools/call", {"name": f"{CANARY}_tool", "arguments": {}}),
+    ]
+    own = (await begin_session(http)).headers["mcp-session-id"]
+    for request in requests:
+        foreign = await http.post("/mcp", json=request, headers=headers_of(request, session=session))
+        assert foreign.status_code == 404
+        answer = await http.post("/mcp", json=request, headers=headers_of(request, session=own))
+        assert f"{CANARY} instruction" not in answer.text
+        assert f'"{CANARY}_tool"' not in answer.text
+        assert "error" in answer.text.lower() or request["method"] == "tools/list"
+
+
 OUTPUT = {"outputs": [{"call_id": "CALL", "content": "99"}]}
 PROBES: dict[tuple[str, str], Probe] = {
     ("POST", "/v1/trajectories"): creates,
@@ -203,6 +225,7 @@ PROBES: dict[tuple[str, str], Probe] = {
     ("POST", "/v1/tool-sources"): registers,
     ("DELETE", "/v1/tool-sources/{name}"): unknown("DELETE", "/v1/tool-sources/{}", of=f"{CANARY}_shop"),
     ("GET", "/v1/audit"): reads_audit,
+    ("ANY", "/mcp"): speaks_mcp,
 }
 
 
@@ -210,14 +233,14 @@ def routes_of(running: Owners) -> dict[tuple[str, str], Any]:
     return {
         (method, getattr(route, "path", "")): route
         for route in running.app.routes
-        for method in getattr(route, "methods", None) or ("MOUNT",)
+        for method in getattr(route, "methods", None) or ("ANY",)
         if method != "HEAD" and getattr(route, "path", "") not in OPEN
     }
 
 
 @pytest.mark.parametrize("scopes", [USER, ALL_SCOPES], ids=["user", "operator"])
 async def test_no_route_shows_or_changes_anything_of_another_owner(world: World, scopes: frozenset[Scope]) -> None:
-    async with owners(world, {"ann": USER, "bob": scopes}) as running:
+    async with owners(world, {"ann": USER, "bob": scopes}, mcp=True, mcp_tools=True) as running:
         belongings = Belongings(running, "http://127.0.0.1:9")
         await belongings.create(world)
         before = await belongings.seen()
@@ -266,6 +289,7 @@ async def test_every_query_of_a_request_names_the_owner(world: World) -> None:
         ("use", "GET", "/v1/trajectories/x/events", None),
         ("use", "GET", "/v1/tools", None),
         ("use", "POST", "/v1/tools/look_up/calls", {}),
+        ("use", "POST", "/mcp", {}),
         ("tools", "POST", "/v1/tool-sources", source("own", "thing", "http://127.0.0.1:9")),
         ("tools", "DELETE", "/v1/tool-sources/own", None),
         ("operate", "POST", "/v1/tool-sources", source("all", "thing", "http://127.0.0.1:9", shared=True)),
@@ -277,7 +301,7 @@ async def test_every_query_of_a_request_names_the_owner(world: World) -> None:
 async def test_a_key_without_the_scope_is_refused_by_its_name(
     world: World, scope: Scope, method: str, path: str, body: Any
 ) -> None:
-    async with owners(world, {"ann": ALL_SCOPES - {scope}}) as running:
+    async with owners(world, {"ann": ALL_SCOPES - {scope}}, mcp=True) as running:
         response = await running.http["ann"].request(method, path, json=body)
         assert response.status_code == 403
         problem = response.json()
