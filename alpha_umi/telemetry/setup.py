@@ -17,8 +17,8 @@ from alpha_umi.telemetry.fields import Event, bounded, printable, without_secret
 LogFormat = Literal["json", "console"]
 
 _OWN = ("alpha_umi", "orchestrator", "services")
-# At INFO these log the address of each request, which can contain a key.
-_ADDRESS_WRITERS = ("httpx", "httpcore")
+# At INFO these log the address of each request, which can contain a key, or the ids of sessions.
+_ADDRESS_WRITERS = ("httpx", "httpcore", "mcp")
 
 
 def configure_logs(*, service: str, form: LogFormat = "json", level: str = "INFO") -> None:

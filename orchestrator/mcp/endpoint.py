@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser, AuthorizationContext
 from mcp.server.auth.provider import AccessToken
+from mcp.server.lowlevel import Server
 from mcp.server.streamable_http import StreamableHTTPServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.requests import HTTPConnection
@@ -24,6 +25,7 @@ from alpha_umi.web.guard import check_origin
 from alpha_umi.web.scopes import require_scope
 from orchestrator.assembly import Orchestrator
 from orchestrator.mcp.server import create_mcp_server
+from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.race import race
 
 MAX_SESSIONS: Final = 1_000
@@ -40,6 +42,7 @@ class McpEndpoint:
         self._orchestrator = orchestrator
         self._sessions = _Sessions(
             create_mcp_server(orchestrator),
+            metrics=orchestrator.metrics,
             session_idle_timeout=IDLE_S,
             max_sessions=MAX_SESSIONS,
             max_request_body_size=MAX_BODY_BYTES,
@@ -94,11 +97,16 @@ class McpEndpoint:
 
 
 class _Sessions(StreamableHTTPSessionManager):
-    """Sessions whose number is bounded for each owner as well."""
+    """Sessions whose number is bounded for each owner as well. Their owners are those of the SDK's own table."""
+
+    def __init__(self, app: Server[Any], *, metrics: OrchestratorMetrics, **limits: Any) -> None:
+        super().__init__(app, **limits)
+        self._metrics = metrics
 
     def _admit_session(self, requestor: AuthorizationContext | None) -> StreamableHTTPServerTransport | None:
         own = sum(owner == requestor for owner in self._session_owners.values())
         if own >= MAX_SESSIONS_PER_OWNER:
+            self._metrics.refused.labels(reason="sessions").inc()
             raise ServiceError(
                 "owner-limit",
                 f"the owner has {own} open sessions, which is the maximum",

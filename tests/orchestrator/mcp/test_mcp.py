@@ -144,8 +144,8 @@ async def test_registered_tools_are_offered_and_called(world: World, mode: str) 
         assert tools["look_up"].input_schema["required"] == ["item"]
         hints = {name: tool.annotations.read_only_hint for name, tool in tools.items() if tool.annotations}
         assert hints == {"run": False, "get_trajectory": True, "look_up": True, "reserve": False, "order": False}
-        found = await mcp.call_tool("look_up", {"item": "lamp"})
-        assert (found.is_error, "lamp" in texts(found)[0]) == (False, True)
+        price = await mcp.call_tool("look_up", {"item": "lamp"})
+        assert (price.is_error, "lamp" in texts(price)[0]) == (False, True)
         assert not (await mcp.call_tool("order", {"item": "lamp"})).is_error
         assert [item for item, _ in world.shop.executed("order")] == ["lamp"]
         acts = (await client.http.get("/v1/audit")).json()["data"]
