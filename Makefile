@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --
 # How long `make fuzz` stays with each parser.
 FUZZ_SECONDS ?= 60
 
-.PHONY: run test test-fast trust fuzz lint format down lock benchmarks-setup bfcl-setup images clean
+.PHONY: run test test-fast trust fuzz conformance lint format down lock benchmarks-setup bfcl-setup images clean
 
 run: $(VENV)/.ready
 	@$(BIN)/alpha-umi demo
@@ -31,6 +31,22 @@ test-fast: $(VENV)/.ready
 # About 20 minutes: faults, load and attacks against the real processes, as docs/reliability.md describes them.
 trust: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.trust
+
+# Under five minutes: foreign suites and the official clients against the standard interfaces (docs/openai.md).
+# PARTS names some of them; OPEN_RESPONSES a checkout of Open Responses, whose suite no registry has. Needs Node and npm.
+PARTS ?=
+conformance: $(VENV)/.ready $(VENV)-conformance/.ready tests/conformance/node_modules/.package-lock.json
+	PYTHONPATH=tests $(BIN)/python -m conformance $(PARTS)
+
+$(VENV)-conformance/.ready: $(LOCKS)/conformance.txt
+	@test -x $(VENV)-conformance/bin/python || $(PYTHON) -m venv $(VENV)-conformance
+	@$(VENV)-conformance/bin/python -m pip --disable-pip-version-check --quiet --quiet install \
+		--no-deps --require-hashes --only-binary :all: -r $(LOCKS)/conformance.txt
+	@touch $@
+
+tests/conformance/node_modules/.package-lock.json: tests/conformance/package-lock.json
+	@npm ci --prefix tests/conformance --no-audit --no-fund --silent
+	@touch $@
 
 # About 40 minutes: the random tests far deeper than in every run, benchmarks with real engines, then the parsers with coverage in view.
 fuzz: $(VENV)/.ready $(VENV)/.fuzz
@@ -87,4 +103,4 @@ images:
 	@$(PYTHON) -m deploy.images $(IMAGES)
 
 clean:
-	rm -rf $(VENV) $(VENV)-benchmarks $(VENV)-bfcl .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz *.egg-info
+	rm -rf $(VENV) $(VENV)-benchmarks $(VENV)-bfcl $(VENV)-conformance tests/conformance/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz *.egg-info

@@ -49,6 +49,8 @@ lock() {
         bill) compile bill <(extra bill) --constraint "$LOCKS/dev.txt" ;;
         # Its checker needs nothing of what the package asks for, and its versions are not ours.
         bfcl) compile bfcl <(extra bfcl) --no-deps ;;
+        # Suites and clients of the standard interfaces; their versions are not ours.
+        conformance) compile conformance <(extra conformance) ;;
         benchmarks) compile benchmarks pyproject.toml --extra benchmarks --constraint "$LOCKS/dev.txt" ;;
         role-cpu)
             compile role-cpu pyproject.toml --extra serving --extra engine-cpu --extra embedded \
@@ -61,7 +63,7 @@ lock() {
                 --constraint <(tested "$ACCELERATOR") --constraint <(echo 'cuda-python>=13')
             ;;
         *)
-            echo "lock.sh: there is no lock $1; choose from dev build orchestrator examples benchmarks bfcl bill fuzz role-cpu role-gpu" >&2
+            echo "lock.sh: there is no lock $1; choose from dev build orchestrator examples benchmarks bfcl conformance bill fuzz role-cpu role-gpu" >&2
             exit 2
             ;;
     esac
@@ -75,7 +77,7 @@ extra() {
     "${PYTHON:-python3}" -c 'import sys, tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]], sep="\n")' "$1"
 }
 
-[ $# -gt 0 ] || set -- dev build orchestrator examples benchmarks bfcl bill fuzz role-cpu role-gpu
+[ $# -gt 0 ] || set -- dev build orchestrator examples benchmarks bfcl conformance bill fuzz role-cpu role-gpu
 for name in "$@"; do
     lock "$name"
 done

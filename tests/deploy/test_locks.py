@@ -39,7 +39,7 @@ def versions(name: str) -> dict[str, str]:
 
 
 def test_every_lock_is_known() -> None:
-    assert {path.stem for path in LOCKS} == {*EXTRAS, "bfcl", "bill", "build", "torch-cpu"}
+    assert {path.stem for path in LOCKS} == {*EXTRAS, "bfcl", "bill", "build", "conformance", "torch-cpu"}
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.stem)
@@ -73,9 +73,10 @@ def test_the_build_lock_satisfies_the_build_system(project: dict[str, Any]) -> N
     assert all(requirement.specifier.contains(held[requirement.name]) for requirement in wanted)
 
 
-def test_the_environment_of_the_bill_satisfies_the_project(project: dict[str, Any]) -> None:
-    held = versions("bill")
-    for wanted in map(Requirement, project["project"]["optional-dependencies"]["bill"]):
+@pytest.mark.parametrize("name", ["bill", "conformance"])
+def test_an_environment_of_its_own_satisfies_the_project(name: str, project: dict[str, Any]) -> None:
+    held = versions(name)
+    for wanted in map(Requirement, project["project"]["optional-dependencies"][name]):
         assert held[wanted.name] in wanted.specifier
 
 

@@ -1,0 +1,1 @@
+"""Foreign suites and clients against the standard interfaces (`make conformance`)."""
