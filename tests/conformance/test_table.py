@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from conformance.system import sample
 from conformance.table import Check, Outcome, table
 
