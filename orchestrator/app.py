@@ -28,7 +28,7 @@ def create_app(orchestrator: Orchestrator) -> FastAPI:
     """The HTTP application of an orchestrator, whose lifetime the caller manages. Raises `KeyFileUnusable`."""
     endpoint = None
     if orchestrator.settings.mcp:
-        # The SDK takes a second and 40 MB.
+        # The SDK takes half a second and 15 MB.
         from orchestrator.mcp.endpoint import McpEndpoint
 
         endpoint = McpEndpoint(orchestrator)

@@ -31,7 +31,7 @@ from starlette.requests import Request
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.trajectories import CreateTrajectory
 from alpha_umi.contract.validation import explain
-from alpha_umi.trajectory import PlannerDecided, StepTaken
+from alpha_umi.trajectory import PlannerDecided, State, StepTaken
 from alpha_umi.web.keys import Principal
 from orchestrator.api.answers import abandon, require_settled
 from orchestrator.api.store_problems import store_problem
@@ -47,13 +47,15 @@ from orchestrator.mcp.offer import (
     registered_name,
 )
 from orchestrator.race import race
-from orchestrator.runs.manager import Run
+from orchestrator.runs.manager import Run, RunLease
 from orchestrator.store import StoreError
 from orchestrator.stream.follow import follow
 from orchestrator.tools.model import Tool
 
 # Of a trajectory as JSON, which a result has twice, once as text inside JSON. The SDK's client reads 1 MiB.
 MAX_TRAJECTORY_BYTES: Final = 256 * 1024
+# Of a longer one.
+SHORT_FIELDS: Final = {"id", "object", "status", "strategy", "answer", "error", "usage", "created_at", "finished_at"}
 INSTRUCTIONS: Final = (
     "`run` carries out an instruction with the tools of this server and answers it. It may take minutes."
 )
@@ -81,6 +83,7 @@ def create_mcp_server(orchestrator: Orchestrator) -> Server[Any]:
 class _Handlers:
     def __init__(self, orchestrator: Orchestrator) -> None:
         self._orchestrator = orchestrator
+        self._beginning: set[asyncio.Task[tuple[Run, RunLease]]] = set()
 
     async def list_tools(self, ctx: Context, params: PaginatedRequestParams | None) -> ListToolsResult:
         after = None if params is None else params.cursor
@@ -128,8 +131,7 @@ class _Handlers:
             reports = ctx.meta is not None and ctx.meta.get("progress_token") is not None
             if reports:
                 slot.enter_context(orchestrator.streams.slot(owner))
-            run = await accept_trajectory(orchestrator, body, owner)
-            lease = run.acquire()
+            run, lease = await self._begin(body, owner)
             try:
                 if reports:
                     await self._report_steps(ctx, run)
@@ -139,42 +141,57 @@ class _Handlers:
                 # Without effect on one that was released.
                 abandon(orchestrator, lease)
         require_settled(orchestrator, run)
-        trajectory, is_complete = await self._read(owner, run.id)
-        answer = trajectory["answer"]
-        if answer is None:
-            error = trajectory["error"]
-            answer = f"{trajectory['status']}: {error['detail']}" if error else trajectory["status"]
+        state = run.driver.state
+        text = _reason(state) if state.answer is None else state.answer
+        trajectory, notes = await self._read(owner, run.id)
         return CallToolResult(
-            content=[TextContent(text=answer), *_note_on(trajectory, is_complete)],
-            structured_content=trajectory,
-            is_error=trajectory["answer"] is None,
+            content=[TextContent(text=text), *notes], structured_content=trajectory, is_error=state.answer is None
         )
+
+    async def _begin(self, body: CreateTrajectory, owner: str) -> tuple[Run, RunLease]:
+        """Begin a trajectory. A call that is cancelled meanwhile leaves no trajectory that nothing drives."""
+
+        async def begin() -> tuple[Run, RunLease]:
+            run = await accept_trajectory(self._orchestrator, body, owner)
+            return run, run.acquire()
+
+        def abandoned(begun: asyncio.Task[tuple[Run, RunLease]]) -> None:
+            if not begun.cancelled() and begun.exception() is None:
+                abandon(self._orchestrator, begun.result()[1])
+
+        beginning = asyncio.create_task(begin())
+        self._beginning.add(beginning)
+        beginning.add_done_callback(self._beginning.discard)
+        try:
+            return await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            beginning.add_done_callback(abandoned)
+            raise
 
     async def _report_steps(self, ctx: Context, run: Run) -> None:
         """Report each step with the planner's thought, until the trajectory ends or cannot be followed."""
         steps, total = 0, run.driver.state.limits.max_steps
-        async for item in follow(self._orchestrator.store, run.row, run.broadcast):
-            if isinstance(item, LoggedEvent) and isinstance(item.event, PlannerDecided | StepTaken):
-                steps += 1
-                await ctx.session.report_progress(steps, total, item.event.thought or item.event.next)
+        async with contextlib.aclosing(follow(self._orchestrator.store, run.row, run.broadcast)) as items:
+            async for item in items:
+                if isinstance(item, LoggedEvent) and isinstance(item.event, PlannerDecided | StepTaken):
+                    steps += 1
+                    await ctx.session.report_progress(steps, total, item.event.thought or item.event.next)
 
     async def _get_trajectory(self, owner: str, trajectory_id: str) -> CallToolResult:
-        trajectory, is_complete = await self._read(owner, trajectory_id)
-        return CallToolResult(
-            content=[
-                TextContent(text=json.dumps(trajectory, ensure_ascii=False)),
-                *_note_on(trajectory, is_complete),
-            ],
-            structured_content=trajectory,
-        )
+        trajectory, notes = await self._read(owner, trajectory_id)
+        text = json.dumps(trajectory, ensure_ascii=False)
+        return CallToolResult(content=[TextContent(text=text), *notes], structured_content=trajectory)
 
-    async def _read(self, owner: str, trajectory_id: str) -> tuple[dict[str, Any], bool]:
-        """A trajectory, and whether it is complete; without its steps where they are too long for a result."""
+    async def _read(self, owner: str, trajectory_id: str) -> tuple[dict[str, Any], list[TextContent]]:
+        """A trajectory, and a note on what it is without because it is too long for a result."""
         row = await self._orchestrator.store.get(trajectory_id, owner=owner)
         text = (await self._orchestrator.views.read(row)).document()
-        if is_complete := len(text) <= MAX_TRAJECTORY_BYTES:
-            return json.loads(text), is_complete
-        return json.loads((await self._orchestrator.views.read(row, steps=False)).document()), is_complete
+        if len(text.encode()) <= MAX_TRAJECTORY_BYTES:
+            return json.loads(text), []
+        summary = json.loads((await self._orchestrator.views.read(row, steps=False)).document())
+        short = {name: value for name, value in summary.items() if name in SHORT_FIELDS}
+        where = f"GET /v1/trajectories/{trajectory_id}"
+        return short, [TextContent(text=f"(The trajectory is too long for this result. Read it with {where}.)")]
 
     async def _call_registered(self, ctx: Context, name_here: str) -> CallToolResult:
         user, name = _principal(ctx), registered_name(name_here)
@@ -201,11 +218,11 @@ def _request(ctx: Context) -> Request:
     return ctx.request
 
 
-def _note_on(trajectory: dict[str, Any], is_complete: bool) -> list[TextContent]:
-    if is_complete:
-        return []
-    where = f"GET /v1/trajectories/{trajectory['id']}"
-    return [TextContent(text=f"(The steps are too long for this result. Read them with {where}.)")]
+def _reason(state: State) -> str:
+    """Why a trajectory ended without an answer: of a give-up, also the planner's thought."""
+    detail = "" if state.error is None else f": {state.error.detail}"
+    thought = f": {state.steps[-1].thought}" if state.status == "gave_up" and state.steps else ""
+    return f"{state.status}{detail}{thought}"
 
 
 def _problem(error: ServiceError) -> CallToolResult:

@@ -29,7 +29,7 @@ from support.orchestrator_world import Client, World
 from support.scripted_roles import call, decide, hang, in_turn, problem, say
 from support.serving_on_loopback import until
 
-from orchestrator.mcp import endpoint
+from orchestrator.mcp import endpoint, server
 
 RUN: dict[str, Any] = {"instruction": "What does a lamp cost?"}
 
@@ -78,11 +78,13 @@ async def test_a_run_reports_its_steps_and_answers(world: World, mode: str) -> N
 async def test_a_run_without_an_answer_says_why(world: World, mode: str) -> None:
     world.roles.planner = in_turn(decide("Nothing fits.", "give up"), problem("context-exceeded", "too long"))
     async with world.orchestrator(mcp=True) as client, mcp_client(address_of(client), mode) as mcp:
-        for status in ("gave_up", "failed"):
+        for reason in (
+            "gave_up: the planner gave up: Nothing fits.",
+            "failed: planner service refused the request: too long",
+        ):
             result = await mcp.call_tool("run", RUN)
-            assert result.is_error
-            assert texts(result)[0].startswith(f"{status}: " if status == "failed" else status)
-            assert result.structured_content["status"] == status
+            assert (result.is_error, texts(result)) == (True, [reason])
+            assert result.structured_content["status"] == reason.partition(":")[0]
 
 
 @pytest.mark.parametrize("mode", ERAS)
@@ -225,15 +227,52 @@ async def test_numbers_of_arguments_keep_their_digits(world: World, mode: str) -
 async def test_a_trajectory_that_is_too_long_for_a_result_is_summarized(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestrator.mcp import server
-
     monkeypatch.setattr(server, "MAX_TRAJECTORY_BYTES", 100)
     two_steps(world)
     async with world.orchestrator(mcp=True) as client, mcp_client(address_of(client), MODERN) as mcp:
         result = await mcp.call_tool("run", RUN)
         assert texts(result)[0] == "The lamp costs 9."
         assert f"GET /v1/trajectories/{result.structured_content['id']}" in texts(result)[1]
-        assert "steps" not in result.structured_content
+        assert not {"steps", "instruction", "tools"} & result.structured_content.keys()
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_a_call_that_is_cancelled_while_it_is_accepted_leaves_nothing_behind(
+    world: World, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row may be in the log already, without a driver."""
+    world.roles.planner = lambda _: hang()
+    async with world.orchestrator(mcp=True) as client, mcp_client(address_of(client), mode) as mcp:
+        store, committed, release = client.orchestrator.store, asyncio.Event(), asyncio.Event()
+        create = store.create
+
+        async def slow(*arguments: Any, **options: Any) -> Any:
+            row = await create(*arguments, **options)
+            committed.set()
+            await release.wait()
+            return row
+
+        monkeypatch.setattr(store, "create", slow)
+        calling = asyncio.create_task(mcp.call_tool("run", RUN))
+        await committed.wait()
+        calling.cancel()
+        await asyncio.sleep(0.2)
+        release.set()
+        await until_cancelled(client)
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_progress_takes_a_place_among_the_owners_streams(world: World, mode: str) -> None:
+    async def progress(progress: float, total: float | None, message: str | None) -> None:
+        pass
+
+    async with world.orchestrator(mcp=True, max_streams_per_owner=1) as client:
+        with client.orchestrator.streams.slot("default"):
+            async with mcp_client(address_of(client), mode) as mcp:
+                refused = await mcp.call_tool("run", RUN, progress_callback=progress)
+                assert refused.is_error
+                assert refused.structured_content["reason"] == "streams"
+                assert await statuses(client) == []
 
 
 # Sessions
