@@ -56,7 +56,7 @@ def measure_generation(
 
 
 async def _measure(model: Path | None, cases: Sequence[StepCase], levels: Sequence[int], way: Way) -> list[Row]:
-    roles = load_roles(ModelChoice(model=model), [*ROUTERS], Console(stderr=True))
+    roles = load_roles(ModelChoice(None if model is None else str(model)), [*ROUTERS], Console(stderr=True))
     telemetry.configure_logs(service="benchmark", form="console", level="ERROR")
     engines = {role: _recording(role, engine) for role, engine in roles.engines.items()}
     recording = {role: RoleEngine(engines[role], roles.engines[role].model) for role in engines}

@@ -23,7 +23,7 @@ from rich.console import Console
 from alpha_umi import telemetry
 from alpha_umi.roles.turns import Role
 from cli.errors import EngineFailed, UsageProblem
-from cli.local.models import ensure_models, role_folders
+from cli.local.models import ensure_models, located, role_folders
 from cli.local.services import ANSWER_TOKENS, CONTEXT, KV_CACHE_GIB, ROLES
 from cli.local.supervisor import READY_TIMEOUT_S, last_lines
 
@@ -41,14 +41,14 @@ ADDRESS = "http://localhost"
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """The models of the roles. `model`: one model folder for all roles. `models`: a folder with a model folder per
-    role. `adapters`: a folder with an adapter per role, for `model` or else the embedded backbone. None of them: the
-    embedded role models.
+    """The models of the roles, as folders or hub ids. `model`: one model for all roles. `models`: a folder with a model
+    folder per role. `adapters`: a folder with an adapter per role, for `model` or else the embedded backbone. None of
+    them: the embedded role models.
     """
 
-    model: Path | None = None
-    models: Path | None = None
-    adapters: Path | None = None
+    model: str | None = None
+    models: str | None = None
+    adapters: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,27 +87,22 @@ def _load(
 ) -> tuple[RoleSettings, Mapping[Role, RoleEngine]]:
     from alpha_umi.serving.loading import load_folders, load_scripted, load_shared
 
-    settings = _settings([] if choice.model is None else [choice.model])
+    model = None if choice.model is None else located(choice.model, console)
+    settings = _settings([] if model is None else [model])
     if settings.engine == "scripted":
         return settings, load_scripted(roles, settings)
     if choice.adapters is not None:
-        return settings, load_shared(roles, settings.model_copy(update=_given(choice)))
-    folders = _folders(choice, roles, console)
+        given = {"adapters": located(choice.adapters, console, roles)} | ({} if model is None else {"model": model})
+        return settings, load_shared(roles, settings.model_copy(update=given))
+    folders = dict.fromkeys(roles, model) if model is not None else _folders(choice, roles, console)
     settings = _settings(set(folders.values()))
     return settings, load_folders(folders, settings)
 
 
-def _given(choice: ModelChoice) -> dict[str, Path]:
-    given = {"model": choice.model, "adapters": choice.adapters}
-    return {name: path for name, path in given.items() if path is not None}
-
-
 def _folders(choice: ModelChoice, roles: Sequence[Role], console: Console) -> Mapping[Role, Path]:
-    if choice.model is not None:
-        return dict.fromkeys(roles, choice.model.absolute())
     if choice.models is None:
         return ensure_models(console, roles).of_role
-    return role_folders(choice.models, roles)
+    return role_folders(located(choice.models, console, roles), roles)
 
 
 def _settings(models: Collection[Path]) -> RoleSettings:

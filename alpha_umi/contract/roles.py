@@ -365,6 +365,7 @@ class ModelInfo(WireModel):
     role: str
     template: str
     planner_label: PlannerLabel = "assistant"
+    hub: tuple[str, ...] = Field(default=(), description="What comes from a model hub, each as `org/name@commit`")
     manifest: dict[str, Any] | None = None
 
 

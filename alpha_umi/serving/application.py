@@ -94,7 +94,8 @@ def _info(context: RoleContext, created: int) -> ModelInfo:
         role=host.model.role,
         template=host.model.template.name,
         planner_label=host.model.planner_label,
-        manifest=None if host.model.manifest is None else host.model.manifest.model_dump(mode="json"),
+        hub=host.model.hub,
+        manifest=None if host.model.manifest is None else host.model.manifest.model_dump(mode="json", exclude={"hub"}),
     )
 
 

@@ -39,7 +39,8 @@ class Canary:
 class ServedModel:
     """The model of a service: its display name, prompt template and canary.
 
-    `manifest` is that of the model's folder; a scripted model has none.
+    `manifest` is that of the model's folder; a scripted model has none. `hub`: what comes from a hub, as
+    `org/name@commit`.
     """
 
     role: Role
@@ -48,6 +49,7 @@ class ServedModel:
     canary: Canary
     planner_label: PlannerLabel = "assistant"
     manifest: ModelManifest | None = None
+    hub: tuple[str, ...] = ()
 
 
 class RoleHost:
@@ -148,7 +150,7 @@ class RoleHost:
         pieces = [chunk.text async for chunk in self.engine.generate(generation, request_id="canary")]
         written = "".join(pieces).strip()
         if written.startswith(canary.expected.strip()):
-            _log.info("engine.ready", model=self.model.name, role=self.model.role)
+            _log.info("engine.ready", model=self.model.name, role=self.model.role, hub=list(self.model.hub))
             return None
         _log.error("engine.canary_failed", expected=canary.expected, written=written)
         return ServiceError(

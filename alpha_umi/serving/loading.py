@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
+
+from rich.console import Console
 
 from alpha_umi.roles.template import load_template
 from alpha_umi.roles.turns import Role
@@ -35,13 +38,13 @@ def load_role(role: Role, settings: RoleSettings) -> RoleEngine:
     """
     if settings.engine == "scripted":
         return RoleEngine(_scripted(settings), _scripted_model(role, settings))
-    folder = settings.model or _embedded(role, settings)
+    folder = _located(settings.model) if settings.model else _embedded(role, settings)
     manifest = verify(folder)
     if not _serves_role(manifest, role):
         raise UnusableSettings(
             f"ALPHA_UMI_ROLE_MODEL: {folder} holds a {manifest.role}, not a {role}; name the model of this role"
         )
-    return RoleEngine(_engine(settings, folder, manifest.context), _served(role, manifest, settings))
+    return RoleEngine(_engine(settings, folder, manifest.context), _served(role, manifest, settings, folder))
 
 
 def load_folders(folders: Mapping[Role, Path], settings: RoleSettings) -> dict[Role, RoleEngine]:
@@ -57,7 +60,7 @@ def load_folders(folders: Mapping[Role, Path], settings: RoleSettings) -> dict[R
         folder: SharedEngine(_engine(settings, folder, manifest.context)) for folder, manifest in manifests.items()
     }
     return {
-        role: RoleEngine(engines[folder].view(role), _served(role, manifests[folder], settings))
+        role: RoleEngine(engines[folder].view(role), _served(role, manifests[folder], settings, folder))
         for role, folder in folders.items()
     }
 
@@ -77,13 +80,16 @@ def load_shared(roles: Sequence[Role], settings: RoleSettings) -> dict[Role, Rol
     if settings.engine == "scripted":
         scripted = SharedEngine(_scripted(settings, adapters=roles))
         return {role: RoleEngine(scripted.bind_adapter(role), _scripted_model(role, settings)) for role in roles}
-    folder = settings.model or _embedded_backbone(settings)
+    folder = _located(settings.model) if settings.model else _embedded_backbone(settings)
     backbone = verify(folder)
-    adapters = {role: _adapter_folder(role, settings) for role in roles}
+    adapters = _adapter_folders(roles, settings)
     manifests = {role: _check_adapter(path, role, folder) for role, path in adapters.items()}
     context = min(manifest.context for manifest in (backbone, *manifests.values()))
     shared = SharedEngine(_engine(settings, folder, context, adapters))
-    return {role: RoleEngine(shared.bind_adapter(role), _served(role, manifests[role], settings)) for role in roles}
+    return {
+        role: RoleEngine(shared.bind_adapter(role), _served(role, manifests[role], settings, folder, adapters[role]))
+        for role in roles
+    }
 
 
 def _serves_role(manifest: ModelManifest, role: Role) -> bool:
@@ -142,7 +148,10 @@ def _vllm(settings: RoleSettings, folder: Path, context: int, adapters: Mapping[
     return VllmEngine(options)
 
 
-def _served(role: Role, manifest: ModelManifest, settings: RoleSettings) -> ServedModel:
+def _served(role: Role, manifest: ModelManifest, settings: RoleSettings, *folders: Path) -> ServedModel:
+    """The description of a model from these folders."""
+    from alpha_umi.serving.weights.hub import hub_reference
+
     return ServedModel(
         role,
         manifest.name,
@@ -150,15 +159,26 @@ def _served(role: Role, manifest: ModelManifest, settings: RoleSettings) -> Serv
         Canary(manifest.canary.prompt, manifest.canary.expected),
         settings.planner_label,
         manifest,
+        (*(manifest.hub or ()), *filter(None, map(hub_reference, folders))),
     )
 
 
-def _adapter_folder(role: Role, settings: RoleSettings) -> Path:
+def _located(reference: Path | str, roles: Sequence[Role] = ()) -> Path:
+    """The folder of a path or a hub id; the hub's files are fetched, with a progress bar on a terminal."""
+    from alpha_umi.serving.weights import progress_bar
+    from alpha_umi.serving.weights.hub import locate
+
+    with progress_bar(Console(stderr=True, quiet=not sys.stderr.isatty())) as progress:
+        return locate(reference, roles=roles, progress=progress)
+
+
+def _adapter_folders(roles: Sequence[Role], settings: RoleSettings) -> dict[Role, Path]:
     if settings.adapters is None:
         raise UnusableSettings(
             "ALPHA_UMI_ROLE_ADAPTERS is not set; name the folder that holds an adapter for each role"
         )
-    return settings.adapters / role
+    home = _located(settings.adapters, roles)
+    return {role: home / role for role in roles}
 
 
 def _check_adapter(folder: Path, role: Role, backbone: Path) -> ModelManifest:

@@ -79,7 +79,7 @@ class ModelManifest(BaseModel):
     `trained_on` are the digests of the training instructions, for the detection of contamination; None if unknown.
     `template_digest` is that of the template during training; a template that has changed since is refused.
     `base_weights` are the digests of the backbone's weight files during training: an adapter fits no others; None skips
-    the check.
+    the check. `hub`: what of a merged model comes from a hub, as `org/name@commit`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -96,6 +96,7 @@ class ModelManifest(BaseModel):
     trained_on: tuple[Sha256, ...] | None = None
     template_digest: Sha256 | None = None
     base_weights: dict[FileName, Sha256] | None = None
+    hub: tuple[Text, ...] | None = None
 
     @property
     def weights(self) -> dict[str, str]:

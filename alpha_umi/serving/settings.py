@@ -31,8 +31,12 @@ class RoleSettings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     token: StrongSecret | None = Field(default=None, description="Bearer token that the orchestrator must show")
-    model: Path | None = Field(default=None, description="Model folder; the embedded default when unset")
-    adapters: Path | None = Field(default=None, description="Folder with an adapter for each role of a shared engine")
+    model: Path | str | None = Field(
+        default=None, description="Model folder, or hub id `org/name@revision`; the embedded default when unset"
+    )
+    adapters: Path | str | None = Field(
+        default=None, description="Folder or hub id with an adapter for each role of a shared engine"
+    )
     template: str | None = Field(default=None, description="Template, where the model's manifest names none")
     planner_label: PlannerLabel = "assistant"
     max_tokens: Annotated[int, Field(ge=1, le=4_096)] | None = None

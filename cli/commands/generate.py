@@ -49,9 +49,7 @@ BackboneUrl = Annotated[str | None, _address_of("backbone")]
 
 
 def _folder(name: str, what: str) -> typer.models.OptionInfo:
-    info: typer.models.OptionInfo = typer.Option(
-        name, help=f"With --in-process: {what}", show_default=False, file_okay=False
-    )
+    info: typer.models.OptionInfo = typer.Option(name, help=f"With --in-process: {what}", show_default=False)
     return info
 
 
@@ -87,9 +85,13 @@ def generate(
     in_process: Annotated[
         bool, typer.Option("--in-process", help="Run the models in this process, without services.")
     ] = False,
-    model: Annotated[Path | None, _folder("--model", "the model folder of all roles.")] = None,
-    models: Annotated[Path | None, _folder("--models", "a folder with a model folder for each role.")] = None,
-    adapters: Annotated[Path | None, _folder("--adapters", "a folder with an adapter for each role.")] = None,
+    model: Annotated[str | None, _folder("--model", "the model folder of all roles, or a hub id.")] = None,
+    models: Annotated[
+        str | None, _folder("--models", "a folder (or hub id) with a model folder for each role.")
+    ] = None,
+    adapters: Annotated[
+        str | None, _folder("--adapters", "a folder (or hub id) with an adapter for each role.")
+    ] = None,
     planner_url: PlannerUrl = None,
     caller_url: CallerUrl = None,
     summarizer_url: SummarizerUrl = None,

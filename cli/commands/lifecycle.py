@@ -57,12 +57,11 @@ ToolSources = Annotated[
     typer.Option(help="YAML or JSON file of further tool sources.", exists=True, dir_okay=False, show_default=False),
 ]
 Models = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--models",
-        help="Folder with a model or adapter for each role: planner, caller, summarizer (and backbone with --single).",
-        exists=True,
-        file_okay=False,
+        help="Folder or hub id (org/name@revision) with a model or adapter for each role: planner, caller, summarizer "
+        "(and backbone with --single).",
         show_default=False,
     ),
 ]

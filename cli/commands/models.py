@@ -16,7 +16,7 @@ from alpha_umi.roles.template import UnknownTemplate
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import ManifestError
 from cli.errors import CommandError, UsageProblem
-from cli.local.models import ModelFolder, RunningModel, find_models, running_models, verify_models
+from cli.local.models import ModelFolder, RunningModel, find_models, located, running_models, verify_models
 from cli.options import StateDir, messages, output, state_folder
 
 app = typer.Typer(no_args_is_help=True, help="The role models of this machine.")
@@ -60,7 +60,7 @@ def verify(folder: Folder = None) -> None:
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help="Folder of the downloaded checkpoint.")],
+    source: Annotated[str, typer.Argument(help="Folder of the downloaded checkpoint, or a hub id: org/name@revision.")],
     target: Annotated[Path, typer.Argument(help="The folder to write; it must not exist.")],
     role: Annotated[Role, typer.Option(help="What the model was trained to do.")],
     template: Annotated[str, typer.Option(help="The prompt template that it was trained with.")] = "toolbench",
@@ -77,21 +77,27 @@ def convert(
         str | None, typer.Option(help="The expected continuation; by default the model generates it.")
     ] = None,
 ) -> None:
-    """Turn a published checkpoint (PyTorch or safetensors) into a model folder, offline and without running its code.
+    """Turn a published checkpoint (PyTorch or safetensors) into a model folder, without running its code.
+
+    Of a hub only safetensors are fetched.
 
     Exits with 2 if the folders or options do not fit, 1 if the checkpoint cannot be used.
     """
     from alpha_umi.serving.weights.errors import TargetUnusable
+    from alpha_umi.serving.weights.hub import hub_reference
     from alpha_umi.serving.weights.progress import progress_bar
     from alpha_umi.serving.weights.published import ConversionOptions, convert_checkpoint
 
     if canary_expected is not None and canary_prompt is None:
         raise UsageProblem("--canary-expected needs --canary-prompt", remedy="name the prompt of that continuation")
+    checkpoint = located(source, messages())
+    fetched = hub_reference(checkpoint)
+    usual = checkpoint.resolve().name if fetched is None else fetched.partition("@")[0].rpartition("/")[2]
     options = ConversionOptions(
-        name=name or source.resolve().name,
+        name=name or usual,
         role=role,
         template=template,
-        source=origin or f"converted from {source.resolve().name}",
+        source=origin or f"converted from {fetched or usual}",
         base=base,
         context=context,
         canary_prompt=canary_prompt,
@@ -99,7 +105,7 @@ def convert(
     )
     try:
         with progress_bar(messages()) as progress:
-            manifest = convert_checkpoint(source, target, options, progress=progress)
+            manifest = convert_checkpoint(checkpoint, target, options, progress=progress)
     except (UnknownTemplate, TargetUnusable) as error:
         raise UsageProblem(str(error)) from error
     except ManifestError as error:

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from cli.commands.models import print_folders
 from cli.errors import EXIT_INTERRUPTED, translate_training_errors
-from cli.local.models import ModelFolder
+from cli.local.models import ModelFolder, located
 from cli.local.signals import stop_requested
 from cli.options import AsJson, messages, output
 from cli.training_view import RunView, print_costs
@@ -49,9 +49,10 @@ def prepare(
         ),
     ] = None,
     backbone: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Folder of the backbone to train, for its tokenizer; by default the embedded one.", show_default=False
+            help="Folder or hub id of the backbone to train, for its tokenizer; by default the embedded one.",
+            show_default=False,
         ),
     ] = None,
     context: Annotated[int | None, typer.Option(min=64, help="Context in tokens; by default the mixture's.")] = None,
@@ -78,7 +79,7 @@ def prepare(
             record = prepare_examples(
                 mixture,
                 data or data_folder(os.environ),
-                backbone or _embedded(),
+                _embedded() if backbone is None else located(backbone, messages()),
                 folder,
                 skip_broken=skip_broken,
                 progress=lambda done, total: progress.update(task, completed=done, total=total),

@@ -1,7 +1,8 @@
 """The models of this machine: those that `up` serves, the folders in the cache, and what running services report.
 
-`up` serves the folder of `--models`, else the model of `ALPHA_UMI_ROLE_MODEL` in every role, else the shipped role
-models, which are converted and merged in the user's cache. A warning names roles that the untuned backbone plays.
+`up` serves the folder of `--models`, else the model of `ALPHA_UMI_ROLE_MODEL` in every role (either may be a hub id),
+else the shipped role models, which are converted and merged in the user's cache. A warning names roles that the untuned
+backbone plays.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from alpha_umi.contract.validation import explain
 from alpha_umi.plain_text import plain_line
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import MANIFEST_FILE, ManifestError, ModelManifest, load_manifest, verify
+from alpha_umi.serving.weights.hub import is_hub_id, locate
 from alpha_umi.serving.weights.model_folder import cache_folder
 from cli.errors import CommandError, UsageProblem
 from cli.local.services import ROLES, ROOT, SINGLE, ModelFolders
@@ -37,16 +39,15 @@ SHIPPED_MODELS = ROOT / "models"
 
 
 def ensure_models(
-    console: Console, roles: Collection[Role], named: Path | None = None, environment: Mapping[str, str] = os.environ
+    console: Console, roles: Collection[Role], named: str | None = None, environment: Mapping[str, str] = os.environ
 ) -> ModelFolders:
-    """The folder of each role's model; missing ones are converted and merged.
+    """The folder of each role's model; missing ones are fetched, converted and merged.
 
-    `named` is a folder with a model or adapter for each role. Raises `CommandError`.
+    `named` is a folder or hub id with a model or adapter for each role. Raises `CommandError`.
     """
-    folders = {} if named is None else role_folders(named, roles)
+    folders = {} if named is None else role_folders(located(named, console, roles), roles)
     if not folders and (own := environment.get("ALPHA_UMI_ROLE_MODEL")):
-        folder = Path(own).absolute()
-        return ModelFolders(dict.fromkeys(roles, folder))
+        return ModelFolders(dict.fromkeys(roles, located(own, console)))
     try:
         from alpha_umi.serving.weights import progress_bar
     except ImportError as error:
@@ -63,6 +64,22 @@ def ensure_models(
     if untuned:
         _warn_untuned(console, untuned)
     return ModelFolders(prepared)
+
+
+def located(reference: str, console: Console, roles: Collection[Role] = ()) -> Path:
+    """The absolute folder of a path or a hub id, whose files are fetched with a progress bar.
+
+    `roles`: the subfolders that a hub's files are in. Raises `CommandError` for a hub id that gives no model.
+    """
+    if not is_hub_id(reference):
+        return Path(reference).absolute()
+    from alpha_umi.serving.weights import WeightsError, progress_bar
+
+    try:
+        with progress_bar(console) as progress:
+            return locate(reference, roles=roles, progress=progress)
+    except WeightsError as error:
+        raise CommandError(str(error)) from error
 
 
 def role_folders(named: Path, roles: Collection[Role]) -> dict[Role, Path]:

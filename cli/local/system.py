@@ -17,6 +17,7 @@ from rich.text import Text
 from alpha_umi.client.sync import SyncOrchestratorClient
 from alpha_umi.contract.tool_sources import ToolSourceInfo
 from alpha_umi.plain_text import plain_line
+from alpha_umi.serving.weights.hub import is_hub_id
 from cli.errors import UsageProblem
 from cli.local.models import ensure_models, role_folders
 from cli.local.services import HOST, Ports, Script, Service, service_table
@@ -30,7 +31,7 @@ POLL_S = 0.2
 
 @dataclass(frozen=True)
 class UpOptions:
-    """Options of `up`; `models` is a folder with a model or adapter for each role.
+    """Options of `up`; `models` is a folder or hub id with a model or adapter for each role.
 
     `engine` and `script` are for tests.
     """
@@ -39,7 +40,7 @@ class UpOptions:
     tool_sources: Path | None = None
     engine: Literal["vllm", "scripted"] = "vllm"
     script: Path | None = None
-    models: Path | None = None
+    models: str | None = None
 
     @property
     def script_engine(self) -> Script | None:
@@ -50,8 +51,8 @@ class UpOptions:
 def system_plan(options: UpOptions, state: StateFolder, console: Console) -> Plan:
     """How to start the system. Raises `UsageProblem` for unusable tool sources and models."""
     check_sources(options.tool_sources, options.ports)
-    if options.models is not None:
-        role_folders(options.models, options.ports.of_roles())
+    if options.models is not None and not is_hub_id(options.models):
+        role_folders(Path(options.models), options.ports.of_roles())
     token = secrets.token_urlsafe(TOKEN_BYTES)
 
     def prepare() -> Sequence[Service]:

@@ -106,6 +106,8 @@ def _record(model: ModelInfo, finding: Finding) -> dict[str, Any]:
     if record["planner_label"] == "assistant":
         # Files of earlier versions, which can be resumed, do not have it.
         del record["planner_label"]
+    if not record["hub"]:
+        del record["hub"]
     manifest = {name: value for name, value in _manifest(model).items() if name != TRAINED_ON}
     suite = {"verdict": finding.verdict, "instructions": finding.instructions, "total": finding.total}
     return record | {"manifest": manifest or None, TRAINED_ON_SUITE: suite}

@@ -116,7 +116,7 @@ def test_a_manifest_that_is_not_json_says_so(folder: Path) -> None:
 def test_a_manifest_omits_unknown_fields(folder: Path) -> None:
     """An earlier version refuses fields that it does not know."""
     written = json.loads((folder / MANIFEST_FILE).read_bytes())
-    assert written.keys() == {*ModelManifest.model_fields} - {"trained_on", "template_digest", "base_weights"}
+    assert written.keys() == {*ModelManifest.model_fields} - {"trained_on", "template_digest", "base_weights", "hub"}
 
 
 def test_what_a_model_was_trained_on_is_unknown_unless_it_says(folder: Path) -> None:

@@ -14,6 +14,7 @@ from alpha_umi.serving.weights import WeightsError, cache_folder, ensure_backbon
 from alpha_umi.serving.weights.backbone import NAME as EMBEDDED
 from alpha_umi.serving.weights.canary import quiet_transformers
 from alpha_umi.serving.weights.errors import CacheUnusable
+from alpha_umi.serving.weights.hub import locate
 from training.errors import BackboneUnusable, CannotWrite, DeviceMissing
 from training.loop.objective import TargetLoss
 from training.recipes.model import Config, Lora
@@ -32,7 +33,7 @@ def backbone_of(config: Config) -> tuple[Path, ModelManifest]:
     Raises `BackboneUnusable`, and `CannotWrite` if the cache is not writable.
     """
     try:
-        folder = ensure_backbone(cache_folder()) if config.backbone == EMBEDDED else Path(config.backbone)
+        folder = ensure_backbone(cache_folder()) if config.backbone == EMBEDDED else locate(config.backbone)
         manifest = load_manifest(folder)
     except CacheUnusable as error:
         raise CannotWrite(str(error)) from error

@@ -98,7 +98,7 @@ class Lora(_Strict):
 class Config(_Strict):
     """The hyper-parameters of one backbone.
 
-    `backbone` is `smollm2-135m-instruct` (the embedded model) or a folder; without `lora`, fine-tuning is full.
+    `backbone` is `smollm2-135m-instruct` (the embedded model), a folder or a hub id. Without `lora`, training is full.
     `context` counts the tokens of prompt and target; longer examples are refused. `micro_tokens` bounds what one
     process computes at a time, padding included, and changes memory, not results (`auto`: `MICRO_TOKENS`).
     `parallel` is how several processes train: `replicate` the model, or `shard` weights, gradients and optimizer (ZeRO

@@ -19,6 +19,7 @@ from alpha_umi.serving.manifest import MANIFEST_FILE, ModelManifest, load_manife
 from alpha_umi.serving.weights.backbone import ensure_backbone
 from alpha_umi.serving.weights.canary import quiet_transformers, write_canary
 from alpha_umi.serving.weights.errors import AdapterUnusable
+from alpha_umi.serving.weights.hub import hub_reference
 from alpha_umi.serving.weights.model_folder import build_once, cache_folder
 from alpha_umi.serving.weights.progress import Progress, part, silent
 
@@ -130,6 +131,7 @@ def _digest(*folders: Path) -> str:
     digest = hashlib.sha256(bytes([_RECIPE]))
     for folder in folders:
         digest.update((folder / MANIFEST_FILE).read_bytes())
+        digest.update((hub_reference(folder) or "").encode())
     return digest.hexdigest()
 
 
@@ -142,7 +144,8 @@ def _merge(adapter: Path, backbone: Path, folder: Path, progress: Progress) -> N
     if canary != manifest.canary:
         # A few tokens can differ between machines; a wrong merge shows here too.
         _log.warning("weights.canary_differs", recorded=manifest.canary.expected, merged=canary.expected)
-    write_manifest(folder, manifest.model_copy(update={"canary": canary}))
+    hub = tuple(filter(None, map(hub_reference, (backbone, adapter)))) or None
+    write_manifest(folder, manifest.model_copy(update={"canary": canary, "hub": hub}))
     progress(f"The {manifest.role} is ready", 1.0)
 
 

@@ -6,6 +6,7 @@ WeightsError
 ├── CanaryFailed       converted weights do not generate the expected answer
 ├── CanaryUnsure       a model is too undecided about its canary to detect a wrong engine with it
 ├── AdapterUnusable    a trained role model does not fit: wrong role, wrong backbone, no weights
+├── HubModelUnusable   a model of the hub is missing, gated, not in the cache, or does not fit on the disk
 ├── CheckpointUnusable a checkpoint is incomplete, damaged, or does not fit the conversion options
 └── TargetUnusable     the target folder exists, is being written, or its disk is full
 """
@@ -33,6 +34,10 @@ class CanaryFailed(WeightsError):
 
 class AdapterUnusable(WeightsError):
     """A trained role model does not fit the role or the backbone."""
+
+
+class HubModelUnusable(WeightsError):
+    """A model of the hub is missing, gated, not in the cache while the hub is out of reach, or too large."""
 
 
 class CanaryUnsure(WeightsError):
