@@ -18,6 +18,7 @@ from support.serving_on_loopback import Serve, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
+    from support.model_hub import ModelHub
 
 # One thread of computation for a process: tests run on all processors at once, and OpenMP's threads wait by spinning.
 # Two processes with two threads each take many times as long. Torch reads the variable when it is imported.
@@ -56,6 +57,18 @@ def embedded_model() -> Path:
     from alpha_umi.serving.weights import cache_folder, ensure_backbone
 
     return ensure_backbone(cache_folder(os.environ))
+
+
+@pytest.fixture
+def model_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ModelHub]:
+    """A small model hub, which huggingface_hub uses with an empty cache, from an empty working folder."""
+    from support.model_hub import hub_in_use
+
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    with hub_in_use(monkeypatch, tmp_path / "hf") as hub:
+        yield hub
 
 
 # For a module, not longer: as long as it is there its event loop runs in this thread, and no asynchronous test can.

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from support.model_hub import ModelHub
 
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import load_manifest, write_manifest
 from alpha_umi.serving.weights.adapters import FAMILY
+from alpha_umi.serving.weights.hub import hub_reference
 from cli.local import models
 from cli.local.models import ensure_models
 from cli.local.services import ROLES
@@ -53,6 +55,16 @@ def test_a_warning_names_the_one_role_without_a_model(shipped: Path, embedded_mo
     folders, output = prepared()
     assert folders == {**trained, "caller": embedded_model}
     assert output == f"warning: no role model of caller in {shipped}: the untuned backbone plays it"
+
+
+def test_a_model_of_the_hub_serves_every_role_from_its_snapshot(model_hub: ModelHub) -> None:
+    commit = model_hub.add("org/tiny").commit({"model.safetensors": b"weights"})
+    output = StringIO()
+    environment = {"ALPHA_UMI_ROLE_MODEL": "org/tiny"}
+    folders = ensure_models(Console(file=output, width=80), ROLES, environment=environment).of_role
+    assert {hub_reference(folder) for folder in folders.values()} == {f"org/tiny@{commit}"}
+    assert "Fetching org/tiny" in output.getvalue()
+    assert "100%" in output.getvalue()
 
 
 def test_there_is_no_warning_if_each_role_has_its_model(shipped: Path, embedded_model: Path) -> None:

@@ -19,6 +19,7 @@ import pytest
 import structlog
 from rich.console import Console
 from support.generated_suites import sums_file
+from support.model_hub import ModelHub, files_of
 from support.role_apps import CANARY_PROMPT, scripted
 from support.serving_on_loopback import until
 from support.system import call
@@ -227,6 +228,39 @@ def test_one_folder_under_three_names_is_one_model(invoke: Invoke, tmp_path: Pat
         (tmp_path / "models" / role).symlink_to(model)
     assert invoke(*arguments(tmp_path, "--models", str(tmp_path / "models"))).exit_code == 0
     assert made.folders == [model]
+
+
+def hub_model(folder: Path, role: Role) -> Path:
+    """The same with a file of weights."""
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(role.encode())
+    canary = CanaryText(prompt=CANARY_PROMPT, expected=CANARY)
+    write_manifest(folder, manifest(role).model_copy(update={"canary": canary}))
+    return folder
+
+
+def test_a_run_file_names_the_commit_of_a_model_from_the_hub(
+    invoke: Invoke, tmp_path: Path, made: MadeEngines, model_hub: ModelHub
+) -> None:
+    commit = model_hub.add("org/tiny").commit(files_of(hub_model(tmp_path / "one", "backbone")))
+    for role in ROLES:
+        hub_model(tmp_path / "all" / role, role)
+    roles = model_hub.add("org/roles").commit(files_of(tmp_path / "all"))
+    assert invoke(*arguments(tmp_path, "--model", "org/tiny@main")).exit_code == 0
+    models = read_run(tmp_path / "run.jsonl").about.models
+    assert [models[role]["hub"] for role in ROLES] == [[f"org/tiny@{commit}"]] * 3
+    (tmp_path / "run.jsonl").unlink()
+    assert invoke(*arguments(tmp_path, "--models", "org/roles")).exit_code == 0
+    models = read_run(tmp_path / "run.jsonl").about.models
+    assert [models[role]["hub"] for role in ROLES] == [[f"org/roles@{roles}"]] * 3
+    assert len(made.folders) == 4
+
+
+def test_a_model_that_the_hub_lacks_is_one_sentence(invoke: Invoke, tmp_path: Path, model_hub: ModelHub) -> None:
+    result = invoke(*arguments(tmp_path, "--model", "org/tyni"))
+    assert result.exit_code == 1
+    assert "org/tyni: there is no such folder, and http://127.0.0.1:" in stderr_of(result)
+    assert model_hub.fetched() == set()
 
 
 @pytest.fixture

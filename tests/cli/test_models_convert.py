@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.model_hub import ModelHub, files_of
 from support.tiny_llama import PROMPT, SENTENCE, make_checkpoint
 
-from alpha_umi.serving.manifest import verify
+from alpha_umi.serving.manifest import MANIFEST_FILE, verify
 
 Invoke = Callable[..., Any]
 
@@ -37,6 +38,19 @@ def test_a_checkpoint_becomes_a_model(published: Path, tmp_path: Path, invoke: I
     assert (manifest.role, manifest.base, manifest.source) == ("caller", "llama-2", "a test, CC0")
     assert repr(manifest.canary.expected) in result.stdout
     assert SENTENCE.startswith(manifest.canary.expected.strip())
+
+
+def test_a_checkpoint_of_the_hub_becomes_a_model(
+    published: Path, tmp_path: Path, invoke: Invoke, model_hub: ModelHub
+) -> None:
+    canary = ("--canary-prompt", PROMPT, "--canary-expected", SENTENCE)
+    invoke("models", "convert", str(published), str(tmp_path / "first"), "--role", "caller", *canary)
+    (tmp_path / "first" / MANIFEST_FILE).unlink()
+    commit = model_hub.add("org/tiny-caller").commit(files_of(tmp_path / "first"))
+    result = invoke("models", "convert", "org/tiny-caller", str(tmp_path / "second"), "--role", "caller", *canary)
+    assert result.exit_code == 0, output_of(result)
+    manifest = verify(tmp_path / "second")
+    assert (manifest.name, manifest.source) == ("tiny-caller", f"converted from org/tiny-caller@{commit}")
 
 
 @pytest.mark.parametrize(

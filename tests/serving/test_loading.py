@@ -5,15 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from fastapi.testclient import TestClient
+from huggingface_hub import constants
 from safetensors.torch import save_file
+from structlog.testing import capture_logs
+from support.model_hub import ModelHub, files_of
 from support.tiny_models import ROLES, manifest
 
 from alpha_umi.serving import loading
+from alpha_umi.serving.application import create_role_application
+from alpha_umi.serving.assembly import role_context
 from alpha_umi.serving.loading import load_folders, load_role, load_shared
 from alpha_umi.serving.manifest import (
     DigestMismatch,
@@ -23,10 +30,12 @@ from alpha_umi.serving.manifest import (
     load_manifest,
     write_manifest,
 )
-from alpha_umi.serving.scripted import ScriptedEngine
+from alpha_umi.serving.metrics import RoleMetrics
+from alpha_umi.serving.scripted import Rule, ScriptedEngine
 from alpha_umi.serving.settings import RoleSettings, UnusableSettings
 from alpha_umi.serving.weights.adapters import check_adapter
 from alpha_umi.serving.weights.errors import AdapterUnusable
+from services.planner import create_router as planner_router
 
 
 @pytest.fixture
@@ -135,6 +144,49 @@ def test_a_model_is_served_with_its_manifest(models: Path, monkeypatch: pytest.M
     monkeypatch.setattr(loading, "_vllm", lambda *_: ScriptedEngine([]))
     served = load_role("planner", RoleSettings(model=models / "backbone")).model
     assert served.manifest == load_manifest(models / "backbone")
+
+
+def test_a_model_of_the_hub_is_served_with_its_commit(
+    models: Path, model_hub: ModelHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "_vllm", lambda *_: ScriptedEngine([Rule(["?"])]))
+    commit = model_hub.add("org/tiny").commit(files_of(models / "backbone"))
+    monkeypatch.setenv("ALPHA_UMI_ROLE_MODEL", "org/tiny@main")
+    role = load_role("planner", RoleSettings())
+    assert role.model.manifest == load_manifest(models / "backbone")
+    application = create_role_application(role_context(role, RoleMetrics("planner"), 9, lambda: None), planner_router)
+    with capture_logs() as logs, TestClient(application, "http://127.0.0.1") as client:
+        while client.get("/readyz").status_code != 200:
+            time.sleep(0.01)
+        (shown,) = client.get("/v1/models").json()["data"]
+    assert shown["hub"] == [f"org/tiny@{commit}"]
+    assert [line["hub"] for line in logs if line["event"] == "engine.ready"] == [[f"org/tiny@{commit}"]]
+
+
+def test_adapters_of_the_hub_are_served_with_their_commit_and_the_backbones(
+    models: Path, model_hub: ModelHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "_vllm", lambda *_: ScriptedEngine([]))
+    backbone = model_hub.add("org/tiny").commit(files_of(models / "backbone"))
+    adapters = model_hub.add("org/adapters").commit(files_of(models / "adapters"), "v2")
+    engines = load_shared(ROLES, RoleSettings(model="org/tiny", adapters="org/adapters@v2"))
+    assert {engine.model.hub for engine in engines.values()} == {(f"org/tiny@{backbone}", f"org/adapters@{adapters}")}
+    assert (
+        load_shared(ROLES, RoleSettings(model=models / "backbone", adapters=models / "adapters"))["planner"].model.hub
+        == ()
+    )
+
+
+def test_the_service_ends_with_one_line_on_a_model_that_the_hub_lacks(model_hub: ModelHub, free_port: int) -> None:
+    environment = {
+        "ALPHA_UMI_ROLE_PORT": str(free_port),
+        "ALPHA_UMI_ROLE_MODEL": "org/tyni",
+        "HF_ENDPOINT": constants.ENDPOINT,
+        "HF_HOME": str(Path(constants.HF_HUB_CACHE).parent),
+    }
+    ended = start_shared(environment)
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].startswith("shared: org/tyni: there is no such folder, and http://127.0.0.1:")
 
 
 def test_a_backbone_whose_weights_are_elsewhere_is_not_compared(models: Path) -> None:

@@ -6,16 +6,21 @@ datasets. `fail` makes the hub answer every request with a status.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import pytest
+from huggingface_hub import constants
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from support.serving_on_loopback import served
 
 Files = Mapping[str, bytes]
 TOKEN = "hf_right"
@@ -43,6 +48,26 @@ class Repository:
 def files_of(folder: Path) -> Files:
     """The files below a folder, by relative path."""
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def use_endpoint(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """Make huggingface_hub in this process ask the hub at an address; it reads the environment on its import only."""
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    files = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
+
+
+@contextlib.contextmanager
+def hub_in_use(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[ModelHub]:
+    """A hub that huggingface_hub in this process uses, with its cache in the folder `home`."""
+    hub = ModelHub()
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with served(hub.application) as address:
+        use_endpoint(monkeypatch, address)
+        yield hub
 
 
 class ModelHub:
@@ -75,29 +100,29 @@ class ModelHub:
         return {rest.partition("/")[2] for rest in resolved if rest}
 
     def _info(self, request: Request) -> Response:
-        found = self._find(request)
-        if isinstance(found, Response):
-            return found
-        name, files, commit = found
+        match = self._find(request)
+        if isinstance(match, Response):
+            return match
+        name, files, commit = match
         siblings = [{"rfilename": path} for path in files]
         return JSONResponse({"id": name, "sha": commit, "private": False, "tags": [], "siblings": siblings})
 
     def _tree(self, request: Request) -> Response:
-        found = self._find(request)
-        if isinstance(found, Response):
-            return found
+        match = self._find(request)
+        if isinstance(match, Response):
+            return match
         return JSONResponse(
             [
                 {"type": "file", "path": path, "size": len(content), "oid": _digest(content)}
-                for path, content in found[1].items()
+                for path, content in match[1].items()
             ]
         )
 
     def _file(self, request: Request) -> Response:
-        found = self._find(request)
-        if isinstance(found, Response):
-            return found
-        name, files, commit = found
+        match = self._find(request)
+        if isinstance(match, Response):
+            return match
+        name, files, commit = match
         if self.repositories[name].access == "gated" and _token(request) != TOKEN:
             return _error(403, "GatedRepo", "Access to this model is restricted")
         content = files[request.path_params["path"]]
@@ -113,9 +138,9 @@ class ModelHub:
         name, kind = request.path_params["name"], request.path_params.get("kind", "models")
         repository = self.repositories.get(name)
         if repository is None or repository.kind != kind:
-            return _error(404, "RepoNotFound", "Repository not found")
+            return _error(404, "RepoNotFound", "Repository not match")
         if repository.access == "private" and _token(request) != TOKEN:
-            return _error(401, "RepoNotFound", "Repository not found")
+            return _error(401, "RepoNotFound", "Repository not match")
         revision = request.path_params.get("revision", MAIN)
         commit = repository.branches.get(revision, revision)
         if commit not in repository.commits:

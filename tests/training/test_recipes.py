@@ -6,17 +6,30 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support.tiny_training import write_config
+from support.model_hub import ModelHub, files_of
+from support.tiny_training import World, write_config
 
-from training.errors import RecipeUnusable
+from alpha_umi.serving.manifest import load_manifest
+from alpha_umi.serving.weights.hub import hub_reference
+from training.errors import BackboneUnusable, RecipeUnusable
 from training.loop import model
-from training.loop.model import uses_bf16
+from training.loop.model import backbone_of, uses_bf16
 from training.recipes.loading import CONFIGS, VARIANTS, load_config, load_variant, require_settings, shipped
 from training.recipes.model import BACKBONE, numbers
 
 ONE_SCREEN = 24
 STAGE = {"name": "global", "data": ["backbone"], "settings": "global", "serves": ["backbone"]}
 VARIANT = {"name": "own", "about": "a test", "stages": [STAGE]}
+
+
+def test_a_backbone_is_a_hub_id(world: World, model_hub: ModelHub) -> None:
+    commit = model_hub.add("org/tiny").commit(files_of(world.backbone))
+    config = load_config(str(world.config))
+    folder, manifest = backbone_of(config.model_copy(update={"backbone": "org/tiny@main"}))
+    assert hub_reference(folder) == f"org/tiny@{commit}"
+    assert manifest == load_manifest(world.backbone)
+    with pytest.raises(BackboneUnusable, match="no such revision of this model; name a branch"):
+        backbone_of(config.model_copy(update={"backbone": "org/tiny@v9"}))
 
 
 def test_the_variants_of_the_paper_ship() -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
+from support.model_hub import ModelHub, files_of
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -28,6 +29,7 @@ from alpha_umi.serving.manifest import (
 from alpha_umi.serving.weights import adapters, ensure_named_model, ensure_role_model
 from alpha_umi.serving.weights.canary import PROMPT, write_canary
 from alpha_umi.serving.weights.errors import AdapterUnusable, CanaryUnsure
+from alpha_umi.serving.weights.hub import locate
 
 BACKBONE = ModelManifest(
     name="tiny",
@@ -152,6 +154,17 @@ def test_a_complete_model_is_served_unchanged(backbone: Path, tmp_path: Path) ->
     folder = Path(shutil.copytree(backbone, tmp_path / "models" / "smollm2-135m" / "planner"))
     write_manifest(folder, PLANNER)
     assert ensure_role_model("planner", tmp_path / "cache", tmp_path / "models", backbone) == folder
+
+
+def test_a_merged_model_names_the_commit_of_its_adapter(
+    backbone: Path, trained: Path, tmp_path: Path, model_hub: ModelHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapters, "ensure_backbone", lambda cache, progress: backbone)
+    repository = model_hub.add("org/adapters")
+    for branch in ("v1", "v2"):
+        commit = repository.commit(files_of(trained / "smollm2-135m"), branch)
+        adapter = locate(f"org/adapters@{branch}", roles=("planner",)) / "planner"
+        assert load_manifest(ensure_named_model("planner", adapter, tmp_path)).hub == (f"org/adapters@{commit}",)
 
 
 def test_a_named_model_is_merged_only_if_it_is_an_adapter(

@@ -6,14 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from huggingface_hub import constants
-from support.model_hub import TOKEN, ModelHub
-from support.serving_on_loopback import served
+from support.model_hub import TOKEN, ModelHub, use_endpoint
 
 from alpha_umi.serving.weights.errors import HubModelUnusable
 from alpha_umi.serving.weights.hub import hub_reference, locate
@@ -33,33 +31,6 @@ FILES = {
 LOADED = {"model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"}
 
 
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelHub]:
-    """A hub that huggingface_hub uses in this process, with an empty cache, and an empty working folder."""
-    hub = ModelHub()
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    # It has read these from the environment on its import.
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "hf" / "token"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    with served(hub.application) as address:
-        use_endpoint(monkeypatch, address)
-        yield hub
-
-
-def use_endpoint(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-    monkeypatch.setattr(
-        constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-    )
-
-
-def cache() -> Path:
-    return Path(constants.HF_HUB_CACHE)
-
-
 def refusal(reference: str) -> str:
     with pytest.raises(HubModelUnusable) as caught:
         locate(reference)
@@ -69,60 +40,60 @@ def refusal(reference: str) -> str:
     return message
 
 
-def test_a_model_is_fetched_at_one_commit_without_code(hub: ModelHub) -> None:
-    commit = hub.add("org/name").commit(FILES)
+def test_a_model_is_fetched_at_one_commit_without_code(model_hub: ModelHub) -> None:
+    commit = model_hub.add("org/name").commit(FILES)
     shares: list[float] = []
     folder = locate("org/name", progress=lambda step, done: shares.append(done))
-    assert {path.name for path in folder.rglob("*")} == LOADED == hub.fetched()
+    assert {path.name for path in folder.rglob("*")} == LOADED == model_hub.fetched()
     assert (folder / "model.safetensors").read_bytes() == b"weights"
     assert hub_reference(folder) == f"org/name@{commit}"
     assert shares[-1] == 1.0
 
 
-def test_a_branch_follows_the_hub_and_a_commit_stays(hub: ModelHub) -> None:
-    repository = hub.add("org/name", FILES)
+def test_a_branch_follows_the_hub_and_a_commit_stays(model_hub: ModelHub) -> None:
+    repository = model_hub.add("org/name", FILES)
     first = locate("org/name@main")
     newer = repository.commit({**FILES, "model.safetensors": b"newer"})
     assert (locate("org/name@main") / "model.safetensors").read_bytes() == b"newer"
     assert hub_reference(locate("org/name")) == f"org/name@{newer}"
-    requests = len(hub.requests)
+    requests = len(model_hub.requests)
     assert locate(hub_reference(first) or "") == first
-    assert len(hub.requests) == requests
+    assert len(model_hub.requests) == requests
 
 
-def test_a_revision_with_a_slash(hub: ModelHub) -> None:
-    commit = hub.add("org/name", FILES).commit({**FILES, "config.json": b"[]"}, "refs/pr/1")
+def test_a_revision_with_a_slash(model_hub: ModelHub) -> None:
+    commit = model_hub.add("org/name", FILES).commit({**FILES, "config.json": b"[]"}, "refs/pr/1")
     assert hub_reference(locate("org/name@refs/pr/1")) == f"org/name@{commit}"
 
 
-def test_a_folder_comes_first(hub: ModelHub, tmp_path: Path) -> None:
-    hub.add("org/name", FILES)
+def test_a_folder_comes_first(model_hub: ModelHub, tmp_path: Path) -> None:
+    model_hub.add("org/name", FILES)
     (tmp_path / "work" / "org" / "name").mkdir(parents=True)
     assert locate("org/name") == Path("org/name")
     for other in ("./org/other", "/org/other", "name", "a/b/c", "org/name@../../x"):
         assert locate(other) == Path(other)
-    assert hub.requests == []
+    assert model_hub.requests == []
 
 
-def test_adapters_have_a_folder_for_each_role(hub: ModelHub) -> None:
+def test_adapters_have_a_folder_for_each_role(model_hub: ModelHub) -> None:
     adapter = {"adapter_model.safetensors": b"weights", "adapter_config.json": b"{}", "code.py": b""}
     inside = {
         f"{role}/{name}": content + role.encode()
         for role in ("planner", "caller", "other")
         for name, content in adapter.items()
     }
-    commit = hub.add("org/adapters").commit({**FILES, **inside, "planner/deep/x.json": b"{}"})
+    commit = model_hub.add("org/adapters").commit({**FILES, **inside, "planner/deep/x.json": b"{}"})
     folder = locate("org/adapters", roles=("planner", "caller"))
-    assert hub.fetched() == {
+    assert model_hub.fetched() == {
         f"{role}/{name}" for role in ("planner", "caller") for name in adapter if name != "code.py"
     }
     assert hub_reference(folder / "planner") == f"org/adapters@{commit}"
 
 
-def test_the_cache_serves_without_a_connection(hub: ModelHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub.add("org/name", FILES)
+def test_the_cache_serves_without_a_connection(model_hub: ModelHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    model_hub.add("org/name", FILES)
     folder = locate("org/name")
-    hub.fail = 503
+    model_hub.fail = 503
     assert locate("org/name") == folder
     use_endpoint(monkeypatch, "http://127.0.0.1:9")
     assert locate("org/name") == folder
@@ -130,66 +101,66 @@ def test_the_cache_serves_without_a_connection(hub: ModelHub, monkeypatch: pytes
     assert locate("org/name") == folder
 
 
-def test_offline_without_a_cache(hub: ModelHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    commit = hub.add("org/name").commit(FILES)
+def test_offline_without_a_cache(model_hub: ModelHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = model_hub.add("org/name").commit(FILES)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     for reference in ("org/name", f"org/name@{commit}"):
         assert "not completely in the cache" in (message := refusal(reference))
         assert message.endswith("HF_HUB_OFFLINE is set: unset it, or fetch the model into this cache elsewhere")
-    assert hub.requests == []
+    assert model_hub.requests == []
 
 
-def test_an_incomplete_cache_is_not_served(hub: ModelHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub.add("org/name", FILES)
+def test_an_incomplete_cache_is_not_served(model_hub: ModelHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    model_hub.add("org/name", FILES)
     (locate("org/name") / "tokenizer.json").unlink()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert "not completely in the cache" in refusal("org/name")
 
 
-def test_a_hub_that_cannot_be_reached(hub: ModelHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_cannot_be_reached(model_hub: ModelHub, monkeypatch: pytest.MonkeyPatch) -> None:
     use_endpoint(monkeypatch, "http://user:secret@127.0.0.1:9")
     message = refusal("org/name")
     assert message.endswith("http://127.0.0.1:9 cannot be reached: check the connection, HF_ENDPOINT and the proxy")
 
 
-def test_a_missing_model(hub: ModelHub) -> None:
+def test_a_missing_model(model_hub: ModelHub) -> None:
     assert "there is no such folder, and http://127.0.0.1" in (message := refusal("models/mine"))
     assert "correct the name, or set HF_TOKEN" in message
 
 
-def test_a_dataset(hub: ModelHub) -> None:
-    hub.add("org/data", FILES, kind="datasets")
+def test_a_dataset(model_hub: ModelHub) -> None:
+    model_hub.add("org/data", FILES, kind="datasets")
     assert refusal("org/data").endswith("not a model; name a model")
 
 
-def test_a_private_model(hub: ModelHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub.add("org/secret", FILES, access="private")
+def test_a_private_model(model_hub: ModelHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    model_hub.add("org/secret", FILES, access="private")
     assert "if it is private" in refusal("org/secret")
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert locate("org/secret").is_dir()
 
 
-def test_a_gated_model(hub: ModelHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    commit = hub.add("org/gated", access="gated").commit(FILES)
+def test_a_gated_model(model_hub: ModelHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = model_hub.add("org/gated", access="gated").commit(FILES)
     for reference in ("org/gated", f"org/gated@{commit}"):
         message = refusal(reference)
         assert "the model is gated; accept its terms at http://127.0.0.1" in message
         assert message.endswith("/org/gated, and set HF_TOKEN to a token of that account")
-    assert hub.fetched() == set()
+    assert model_hub.fetched() == set()
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert locate("org/gated").is_dir()
 
 
-def test_a_wrong_revision(hub: ModelHub) -> None:
-    hub.add("org/name", FILES)
+def test_a_wrong_revision(model_hub: ModelHub) -> None:
+    model_hub.add("org/name", FILES)
     for reference in ("org/name@v9", f"org/name@{'0' * 40}"):
         assert refusal(reference).endswith(
             "has no such revision of this model; name a branch, a tag or a commit that it has"
         )
 
 
-def test_a_revision_that_vanished(hub: ModelHub) -> None:
-    repository = hub.add("org/name", FILES)
+def test_a_revision_that_vanished(model_hub: ModelHub) -> None:
+    repository = model_hub.add("org/name", FILES)
     commit = repository.commit(FILES, "v1")
     folder = locate("org/name@v1")
     del repository.branches["v1"], repository.commits[commit]
@@ -197,30 +168,30 @@ def test_a_revision_that_vanished(hub: ModelHub) -> None:
     assert locate(f"org/name@{commit}") == folder
 
 
-def test_a_hub_that_fails(hub: ModelHub) -> None:
-    hub.add("org/name", FILES)
-    hub.fail = 403
+def test_a_hub_that_fails(model_hub: ModelHub) -> None:
+    model_hub.add("org/name", FILES)
+    model_hub.fail = 403
     assert "refuses access (403); set HF_TOKEN" in refusal("org/name")
 
 
-def test_weights_in_a_format_that_runs_code(hub: ModelHub) -> None:
-    hub.add("org/old", {"config.json": b"{}", "pytorch_model.bin": b"pickle"})
+def test_weights_in_a_format_that_runs_code(model_hub: ModelHub) -> None:
+    model_hub.add("org/old", {"config.json": b"{}", "pytorch_model.bin": b"pickle"})
     assert "has no safetensors" in refusal("org/old")
-    assert hub.fetched() == set()
+    assert model_hub.fetched() == set()
 
 
-def test_a_cache_with_a_file_that_runs_code(hub: ModelHub) -> None:
-    hub.add("org/name", FILES)
+def test_a_cache_with_a_file_that_runs_code(model_hub: ModelHub) -> None:
+    model_hub.add("org/name", FILES)
     (locate("org/name") / "training_args.bin").write_bytes(b"pickle")
     assert "training_args.bin into the cache" in refusal("org/name")
 
 
-def test_a_model_that_is_larger_than_the_disk(hub: ModelHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub.add("org/name", FILES)
+def test_a_model_that_is_larger_than_the_disk(model_hub: ModelHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    model_hub.add("org/name", FILES)
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=0))
     with pytest.raises(HubModelUnusable, match="MiB are needed; make room, or name another folder in HF_HOME"):
         locate("org/name")
-    assert hub.fetched() == set()
+    assert model_hub.fetched() == set()
 
 
 # In a process of its own: the variables are read on import, and a limit on the size of files is a process's own.
@@ -251,19 +222,19 @@ def fetch(home: Path, *, limit: int = 0, **environment: str) -> dict[str, str | 
     return printed
 
 
-def test_the_usual_variables_count(hub: ModelHub, tmp_path: Path) -> None:
-    hub.add("org/name", FILES, access="private")
+def test_the_usual_variables_count(model_hub: ModelHub, tmp_path: Path) -> None:
+    model_hub.add("org/name", FILES, access="private")
     home = tmp_path / "home"
     made = fetch(home, HF_ENDPOINT=constants.ENDPOINT, HF_TOKEN=TOKEN)
     assert str(made["folder"]).startswith(f"{home}/hub/models--org--name/snapshots/")
-    assert TOKEN in hub.tokens
-    requests = len(hub.requests)
+    assert TOKEN in model_hub.tokens
+    requests = len(model_hub.requests)
     assert fetch(home, HF_ENDPOINT=constants.ENDPOINT, HF_HUB_OFFLINE="1") == made
-    assert len(hub.requests) == requests
+    assert len(model_hub.requests) == requests
 
 
-def test_a_disk_that_fills_while_it_downloads(hub: ModelHub, tmp_path: Path) -> None:
-    hub.add("org/name", {**FILES, "model.safetensors": bytes(1 << 20)})
+def test_a_disk_that_fills_while_it_downloads(model_hub: ModelHub, tmp_path: Path) -> None:
+    model_hub.add("org/name", {**FILES, "model.safetensors": bytes(1 << 20)})
     home = tmp_path / "home"
     message = fetch(home, limit=1 << 16, HF_ENDPOINT=constants.ENDPOINT)["error"]
     assert message is not None
