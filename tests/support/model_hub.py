@@ -100,29 +100,29 @@ class ModelHub:
         return {rest.partition("/")[2] for rest in resolved if rest}
 
     def _info(self, request: Request) -> Response:
-        match = self._find(request)
-        if isinstance(match, Response):
-            return match
-        name, files, commit = match
+        answer = self._find(request)
+        if isinstance(answer, Response):
+            return answer
+        name, files, commit = answer
         siblings = [{"rfilename": path} for path in files]
         return JSONResponse({"id": name, "sha": commit, "private": False, "tags": [], "siblings": siblings})
 
     def _tree(self, request: Request) -> Response:
-        match = self._find(request)
-        if isinstance(match, Response):
-            return match
+        answer = self._find(request)
+        if isinstance(answer, Response):
+            return answer
         return JSONResponse(
             [
                 {"type": "file", "path": path, "size": len(content), "oid": _digest(content)}
-                for path, content in match[1].items()
+                for path, content in answer[1].items()
             ]
         )
 
     def _file(self, request: Request) -> Response:
-        match = self._find(request)
-        if isinstance(match, Response):
-            return match
-        name, files, commit = match
+        answer = self._find(request)
+        if isinstance(answer, Response):
+            return answer
+        name, files, commit = answer
         if self.repositories[name].access == "gated" and _token(request) != TOKEN:
             return _error(403, "GatedRepo", "Access to this model is restricted")
         content = files[request.path_params["path"]]
@@ -138,9 +138,9 @@ class ModelHub:
         name, kind = request.path_params["name"], request.path_params.get("kind", "models")
         repository = self.repositories.get(name)
         if repository is None or repository.kind != kind:
-            return _error(404, "RepoNotFound", "Repository not match")
+            return _error(404, "RepoNotFound", "Repository not found")
         if repository.access == "private" and _token(request) != TOKEN:
-            return _error(401, "RepoNotFound", "Repository not match")
+            return _error(401, "RepoNotFound", "Repository not found")
         revision = request.path_params.get("revision", MAIN)
         commit = repository.branches.get(revision, revision)
         if commit not in repository.commits:

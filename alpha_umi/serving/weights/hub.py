@@ -181,6 +181,8 @@ def _reason(wanted: _Wanted, error: Exception) -> str:
 
     hub = _hub()
     match error:
+        case errors.HFValidationError():
+            return "there is no such folder, and this is no hub id; name a folder, or org/name@revision"
         case errors.GatedRepoError():
             return (
                 f"the model is gated; accept its terms at {hub}/{wanted.repository}, and set HF_TOKEN to a token of "
@@ -193,7 +195,7 @@ def _reason(wanted: _Wanted, error: Exception) -> str:
         case errors.HfHubHTTPError():
             return _refused(error.response.status_code)
         case errors.RevisionResolutionError() | errors.LocalEntryNotFoundError():
-            return _not_cached(error)
+            return _not_cached(error.__cause__)
         case OSError() if error.errno is not None:
             return f"{_cache()} could not be written ({error.strerror}); make room, or name another folder in HF_HOME"
         case _:
@@ -230,12 +232,15 @@ def _refused(status: int) -> str:
     return f"{_hub()} answered {status}; try again later, or name another hub in HF_ENDPOINT"
 
 
-def _not_cached(error: Exception) -> str:
-    from huggingface_hub import constants
+def _not_cached(cause: BaseException | None) -> str:
+    """The reason why the cache had to decide, and that it does not have the model."""
+    from huggingface_hub import constants, errors
 
     absent = f"there is no such folder, and the model is not completely in the cache {_cache()}"
     if constants.is_offline_mode():
         return f"{absent}; HF_HUB_OFFLINE is set: unset it, or fetch the model into this cache elsewhere"
+    if isinstance(cause, errors.HfHubHTTPError):
+        return f"{absent}; {_refused(cause.response.status_code)}"
     return f"{absent}; {_hub()} cannot be reached: check the connection, HF_ENDPOINT and the proxy"
 
 

@@ -128,6 +128,11 @@ def test_a_missing_model(model_hub: ModelHub) -> None:
     assert "correct the name, or set HF_TOKEN" in message
 
 
+def test_a_name_that_no_hub_has(model_hub: ModelHub) -> None:
+    assert refusal("models/my--model").endswith("this is no hub id; name a folder, or org/name@revision")
+    assert model_hub.requests == []
+
+
 def test_a_dataset(model_hub: ModelHub) -> None:
     model_hub.add("org/data", FILES, kind="datasets")
     assert refusal("org/data").endswith("not a model; name a model")
@@ -169,9 +174,12 @@ def test_a_revision_that_vanished(model_hub: ModelHub) -> None:
 
 
 def test_a_hub_that_fails(model_hub: ModelHub) -> None:
-    model_hub.add("org/name", FILES)
+    commit = model_hub.add("org/name").commit(FILES)
     model_hub.fail = 403
-    assert "refuses access (403); set HF_TOKEN" in refusal("org/name")
+    for reference in ("org/name", f"org/name@{commit}"):
+        assert "refuses access (403); set HF_TOKEN" in refusal(reference)
+    model_hub.fail = 503
+    assert "answered 503; try again later" in refusal("org/name")
 
 
 def test_weights_in_a_format_that_runs_code(model_hub: ModelHub) -> None:
