@@ -89,7 +89,8 @@ class RunView:
             dev = "" if record.dev_loss is None else f", dev {record.dev_loss:.3f}"
             self.tell(
                 f"{self._stage} {record.step:,}/{self._steps:,}: loss {record.loss:.3f}{dev}, "
-                f"{record.tokens_per_second:,.0f} tokens/s, {self._left(record.step, now)} left"
+                f"{record.tokens_per_second:,.0f} tokens/s ({record.computed_tokens / record.tokens:.0%} computed), "
+                f"{self._left(record.step, now)} left"
             )
 
     def on_done(self, name: str) -> None:
@@ -112,10 +113,11 @@ def print_costs(console: Console, folder: Path) -> None:
     if not path.is_file():
         return
     costs: dict[str, Any] = json.loads(path.read_bytes())
-    header = ["stage", "steps", "tokens", "time", "tokens/s", "peak memory", "storage"]
+    header = ["stage", "steps", "tokens", "computed", "time", "tokens/s", "peak memory", "storage"]
     rows = [
         [
-            name, f"{stage['steps']:,}", f"{stage['tokens']:,}", f"{stage['seconds']:,.0f} s",
+            name, f"{stage['steps']:,}", f"{stage['tokens']:,}", _optional(stage.get("computed_tokens")),
+            f"{stage['seconds']:,.0f} s",
             f"{stage['tokens_per_second']:,.0f}", f"{stage['peak_memory_bytes'] / 2**20:,.0f} MiB",
             f"{stage['bytes'] / 2**20:,.1f} MiB",
         ]
@@ -123,6 +125,10 @@ def print_costs(console: Console, folder: Path) -> None:
     ]  # fmt: skip
     summary = f"{folder}: {costs['tokens']:,} tokens in {costs['seconds']:,.0f} s; storage of the roles "
     print_blocks(console, [Table("", header, rows), Paragraph(f"{summary}{costs['storage_ratio']} x one model")])
+
+
+def _optional(count: int | None) -> str:
+    return "" if count is None else f"{count:,}"
 
 
 def dataset_blocks(record: DatasetRecord) -> Iterator[Block]:

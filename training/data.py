@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,16 +25,21 @@ from training.examples import (
     read_record,
     tokenize,
 )
+from training.loop.trees import JOINS, common_prefix
 from training.recipes.model import Config, Instructions, Stage
 
 
 @dataclass(frozen=True)
 class StageData:
-    """Tokenized examples, and the digests of their instructions."""
+    """Tokenized examples, and the digests of their instructions.
+
+    `origins` are the tool set and the trajectory of each training example, as numbers.
+    """
 
     train: tuple[Tokenized, ...]
     dev: tuple[Tokenized, ...]
     instructions: frozenset[str]
+    origins: tuple[tuple[int, int], ...]
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -69,7 +75,7 @@ class PreparedData:
         # A deterministic sample; no secure random numbers are needed.
         chosen = random.Random(seed).sample(dev, min(len(dev), self.config.dev_examples))  # noqa: S311
         instructions = frozenset(example.instruction_sha256 for example, _ in train)
-        return StageData(tuple(tokens for _, tokens in train), tuple(chosen), instructions)
+        return StageData(tuple(tokens for _, tokens in train), tuple(chosen), instructions, origins(train))
 
     def _examples(self, split: Split, role: Role) -> list[tuple[Example, Tokenized]]:
         if (split, role) not in self._known:
@@ -122,6 +128,28 @@ def _refuse_suites(folder: Path, record: DatasetRecord) -> None:
     except Contaminated as error:
         remedy = "prepare the data with `alpha-umi train prepare`, which excludes them"
         raise TrainsOnSuite(f"{folder}: {error.message}", remedy=remedy) from error
+
+
+def origins(pairs: Sequence[tuple[Example, Tokenized]]) -> tuple[tuple[int, int], ...]:
+    """The tool set and the trajectory of each example, as numbers.
+
+    Prepared data does not name tool sets. Prompts begin with the tools, so that examples with a long common prefix have
+    the same ones.
+    """
+    ordered = sorted(range(len(pairs)), key=lambda number: pairs[number][1].input_ids)
+    tool_sets: dict[int, int] = {}
+    before: tuple[int, ...] = ()
+    tool_set = -1
+    for number in ordered:
+        ids = pairs[number][1].input_ids
+        if common_prefix(before, ids) < JOINS * len(ids):
+            tool_set += 1
+        tool_sets[number], before = tool_set, ids
+    trajectories: dict[tuple[str, str], int] = {}
+    return tuple(
+        (tool_sets[number], trajectories.setdefault((example.source, example.trajectory), len(trajectories)))
+        for number, (example, _) in enumerate(pairs)
+    )
 
 
 def in_part(digest: str, part: Instructions) -> bool:

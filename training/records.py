@@ -17,7 +17,8 @@ from training.writing import write_file
 RUN_FILE, STAGE_FILE, LOSSES, CURVES, COSTS = "run.json", "stage.json", "losses.jsonl", "losses.png", "costs.json"
 # Fields of a stage's record that are copied into the costs of the run.
 _COST_FIELDS = {
-    "steps", "examples", "tokens", "seconds", "tokens_per_second", "peak_memory_bytes", "processes", "device", "bytes",
+    "steps", "examples", "tokens", "computed_tokens", "seconds", "tokens_per_second", "peak_memory_bytes",
+    "processes", "device", "bytes",
     "reused_from",  # only of a stage that another run has trained
 }  # fmt: skip
 
@@ -69,6 +70,7 @@ class StageRecord(_Recorded):
     steps: int
     examples: int
     tokens: int
+    computed_tokens: int | None = None  # older versions did not count them
     seconds: float
     tokens_per_second: float
     peak_memory_bytes: int

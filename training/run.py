@@ -20,10 +20,11 @@ from typing import Any
 from alpha_umi.serving.manifest import ModelManifest
 from training.data import PreparedData, open_data
 from training.errors import RecipeUnusable
+from training.loop.attention import Attention
 from training.loop.batches import StepPlan
 from training.loop.checkpoint import Progress, require_same
 from training.loop.losses import draw, read_losses
-from training.loop.model import backbone_of, device_of, identity_of, load_model, save_model, uses_bf16
+from training.loop.model import attention_of, backbone_of, device_of, identity_of, load_model, save_model, uses_bf16
 from training.loop.observer import NullObserver, Observer
 from training.loop.processes import Processes
 from training.loop.stage import StageLoop, StageTask
@@ -49,6 +50,7 @@ PACKAGES = ("alpha-umi", "torch", "transformers", "accelerate", "peft", "safeten
 _NOT_IN_IDENTITY = {
     "about",
     "micro_tokens",
+    "prefixes",
     "checkpoint_every",
     "keep_checkpoints",
     "parallel",
@@ -84,9 +86,10 @@ def train(request: RunRequest) -> None:
     require_settings(request.variant, request.config)
     device = device_of(request.config)
     bf16 = uses_bf16(request.config, device)
+    attention = attention_of(request.config, device)
     backbone, manifest = backbone_of(request.config)
     data = open_data(request.data, request.config, backbone)
-    run = _Run(request, backbone, manifest, data, Processes(request.config, device, bf16=bf16), bf16)
+    run = _Run(request, backbone, manifest, data, Processes(request.config, device, bf16=bf16), bf16, attention)
     run.prepare()
     for stage in chosen:
         run.stage(stage)
@@ -101,6 +104,7 @@ class _Run:
     data: PreparedData
     processes: Processes
     bf16: bool
+    attention: Attention | None
 
     def prepare(self) -> None:
         """Write the identity of the run, or compare it with that of the folder."""
@@ -148,7 +152,9 @@ class _Run:
         if self._reuse(task):
             return
         seed = self.request.seed
-        module = load_model(self.request.config, self.backbone, start, seed=seed, bf16=self.bf16)
+        module = load_model(
+            self.request.config, self.backbone, start, seed=seed, bf16=self.bf16, attention=self.attention
+        )
         request = self.request
         loop = StageLoop(task, module, self.processes, observer=request.observer, stop=request.stop, bf16=self.bf16)
         progress = loop.run(seed)
@@ -167,15 +173,25 @@ class _Run:
     def _task(self, stage: Stage, home: Path, start: Path | None) -> StageTask:
         seen = self.data.stage(stage, seed=self.request.seed)
         settings = numbers(stage, self.request.config)
+        plan = StepPlan(
+            seen.lengths,
+            settings.batch,
+            settings.epochs,
+            self.request.seed,
+            self._allowance(stage),
+            settings.pack,
+            seen.origins,
+        )
         before = [] if start is None else read_stage(start).trained_on
         return StageTask(
             name=stage.name,
             folder=home,
             train=seen.train,
             dev=seen.dev,
-            plan=StepPlan(seen.lengths, settings.batch, settings.epochs, self.request.seed, self._allowance(stage)),
+            plan=plan,
             settings=settings,
             config=self.request.config,
+            shares=self.attention is not None,
             identity={**self._identity(), "stage": stage.name},
             versions=_versions(),
             trained_on=sorted(seen.instructions.union(before)),
@@ -197,6 +213,7 @@ class _Run:
             steps=progress.step,
             examples=len(task.train),
             tokens=progress.tokens,
+            computed_tokens=progress.computed_tokens,
             seconds=round(progress.seconds, 1),
             tokens_per_second=round(progress.tokens / progress.seconds, 1),
             peak_memory_bytes=progress.peak_memory,

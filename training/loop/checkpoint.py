@@ -32,12 +32,16 @@ Tensors = dict[str, Any]
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress of a stage: steps, tokens, seconds, and peak memory in bytes."""
+    """Progress of a stage: steps, tokens of the examples, seconds, and peak memory in bytes.
+
+    `computed_tokens` counts common prefixes once; checkpoints of older versions do not have it.
+    """
 
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
     peak_memory: int = 0
+    computed_tokens: int = 0
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from alpha_umi.serving.weights.canary import quiet_transformers
 from alpha_umi.serving.weights.errors import CacheUnusable
 from alpha_umi.serving.weights.hub import locate
 from training.errors import BackboneUnusable, CannotWrite, DeviceMissing
+from training.loop.attention import BLOCKS, FLEX, Attention, register
 from training.loop.objective import TargetLoss
 from training.recipes.model import Config, Lora
 
@@ -86,18 +87,44 @@ def uses_bf16(config: Config, device: str) -> bool:
     return config.precision == "bf16" or (config.precision == "auto" and supported)
 
 
-def load_model(config: Config, backbone: Path, start: Path | None, *, seed: int, bf16: bool) -> TargetLoss:
+def attention_of(config: Config, device: str) -> Attention | None:
+    """The attention that computes common prefixes once; None if they are repeated. Raises `DeviceMissing`."""
+    match config.prefixes:
+        case "auto" if config.lora and config.lora.dropout:
+            return None
+        case "auto":
+            return FLEX if device == "cuda" else BLOCKS
+        case "flex" if device != "cuda":
+            raise DeviceMissing(
+                f"config {config.name}: prefixes is flex, and torch {torch.__version__} trains with FlexAttention on "
+                "GPUs only",
+                remedy="set prefixes to auto or blocks",
+            )
+        case "flex":
+            return FLEX
+        case "blocks":
+            return BLOCKS
+        case "repeated":
+            return None
+
+
+def load_model(
+    config: Config, backbone: Path, start: Path | None, *, seed: int, bf16: bool, attention: Attention | None = None
+) -> TargetLoss:
     """The model of a stage, on the CPU. `start` is the model folder of the previous stage; None is the backbone.
 
-    Trained weights are float32; a frozen backbone is bfloat16 if the machine computes in it.
+    Trained weights are float32; a frozen backbone is bfloat16 if the machine computes in it. Without `attention` the
+    model cannot compute trees.
     """
     from transformers import AutoModelForCausalLM
+
+    register()
 
     folder = backbone if start is None or config.lora else start
     frozen = torch.bfloat16 if bf16 and config.lora else torch.float32
     with quiet_transformers():
         model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=frozen, local_files_only=True, trust_remote_code=False
+            folder, dtype=frozen, local_files_only=True, trust_remote_code=False, attn_implementation=attention
         )
     if config.checkpoint_activations:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

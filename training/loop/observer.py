@@ -10,7 +10,8 @@ from typing import Protocol
 class StepRecord:
     """One step: the mean loss of its target tokens (nats), and the totals of the stage so far.
 
-    `tokens` counts prompts and targets without padding; `tokens_per_second` is that of the step, over all processes.
+    `tokens` counts prompts and targets of the examples without padding, and `computed_tokens` what was computed for
+    them: a common prefix once. `tokens_per_second` is that of the step's examples, over all processes.
     """
 
     step: int
@@ -18,6 +19,7 @@ class StepRecord:
     lr: float
     gradient_norm: float
     tokens: int
+    computed_tokens: int
     tokens_per_second: float
     seconds: float
     dev_loss: float | None = None

@@ -27,13 +27,17 @@ from training.loop.losses import LossFile
 from training.loop.objective import TargetLoss, collate, targets
 from training.loop.observer import Observer, StepRecord
 from training.loop.processes import Processes
+from training.loop.trees import Share, build_tree, divide
 from training.loop.updating import make_updater
 from training.recipes.model import MICRO_TOKENS, Config, StageSettings
 
 
 @dataclass(frozen=True)
 class StageTask:
-    """Data and settings of a stage. `folder` gets `losses.jsonl` and `checkpoints/`."""
+    """Data and settings of a stage. `folder` gets `losses.jsonl` and `checkpoints/`.
+
+    With `shares`, common prefixes of a step's examples are computed once.
+    """
 
     name: str
     folder: Path
@@ -42,6 +46,7 @@ class StageTask:
     plan: StepPlan
     settings: StageSettings
     config: Config
+    shares: bool
     identity: Mapping[str, Any]
     versions: Mapping[str, str]
     trained_on: Sequence[str]
@@ -99,7 +104,7 @@ class StageLoop:
         began = time.monotonic()
         step = before.step + 1
         rate = learning_rate(step, self._steps, self._task.settings)
-        loss, norm, stopped = self._train(step, rate)
+        loss, norm, stopped, computed = self._train(step, rate)
         took = time.monotonic() - began
         tokens = self._task.plan.tokens(step)
         dev = self._dev_loss() if step % self._task.config.evaluate_every == 0 or step == self._steps else None
@@ -107,39 +112,50 @@ class StageLoop:
             before,
             step=step,
             tokens=before.tokens + tokens,
+            computed_tokens=before.computed_tokens + computed,
             seconds=before.seconds + time.monotonic() - began,
             peak_memory=max(before.peak_memory, self._processes.peak_memory()),
         )
         record = StepRecord(
-            step, loss, rate, norm, progress.tokens, round(tokens / took, 1), round(progress.seconds, 3), dev
+            step,
+            loss,
+            rate,
+            norm,
+            progress.tokens,
+            progress.computed_tokens,
+            round(tokens / took, 1),
+            round(progress.seconds, 3),
+            dev,
         )
         self._losses.append(record)
         if self._processes.is_main:
             self._observer.on_step(record)
         return progress, stopped
 
-    def _train(self, step: int, rate: float) -> tuple[float, float, bool]:
-        """Returns the mean loss of the step's target tokens, the gradient norm, and whether a stop was requested."""
+    def _train(self, step: int, rate: float) -> tuple[float, float, bool, int]:
+        """Returns the mean loss of the step's target tokens, the gradient norm, whether a stop was requested, and the
+        computed tokens."""
         chosen = self._task.plan.examples(step)
         target_count = sum(targets(self._task.train[example]) for example in chosen)
         summed = 0.0
-        parts = self._rounds(chosen, self._task.plan.lengths)
+        parts, computed = self._rounds(chosen, self._task.train)
         for number, mine in enumerate(parts):
             last = number == len(parts) - 1
             with self._updater.computing(last=last):
-                loss = self._loss([self._task.train[example] for example in mine])
+                loss = self._loss(mine, self._task.train)
                 # Gradients are averaged over the processes, and the sum is needed.
                 self._updater.backward(loss * (self._processes.count / target_count), last=last)
             summed += loss.item()
         total, stops = self._processes.sum(summed, float(self._stop()))
         norm = self._updater.update(rate)
         self._require_finite(step, total / target_count, norm, rate)
-        return total / target_count, norm, stops > 0
+        return total / target_count, norm, stops > 0, computed
 
-    def _loss(self, examples: Sequence[Tokenized]) -> Any:
-        ids, labels = collate(examples)
+    def _loss(self, shares: Sequence[Share], examples: Sequence[Tokenized]) -> Any:
+        trees = [build_tree([examples[number] for number in share.examples]) for share in shares]
+        batch = collate(trees, padded=not self._task.shares)
         device = self._processes.device
-        return self._model(ids.to(device), labels.to(device))
+        return self._model(*(None if part is None else part.to(device) for part in batch))
 
     def _dev_loss(self) -> float | None:
         """Mean loss of the dev examples' target tokens; None without examples, and if a stop is requested."""
@@ -148,21 +164,28 @@ class StageLoop:
         self._model.eval()
         summed = 0.0
         with torch.no_grad(), self._processes.precision():
-            for mine in self._rounds(range(len(dev)), [len(example.input_ids) for example in dev]):
+            for mine in self._rounds(range(len(dev)), dev)[0]:
                 # The rest may take minutes on a CPU. Several processes must stay in step, and continue.
                 if self._processes.count == 1 and self._stop():
                     self._model.train()
                     return None
-                summed += self._loss([dev[example] for example in mine]).item()
+                summed += self._loss(mine, dev).item()
         self._model.train()
         return self._processes.sum(summed)[0] / sum(map(targets, dev))
 
-    def _rounds(self, examples: Sequence[int], lengths: Sequence[int]) -> list[tuple[int, ...]]:
-        """The micro-batch of this process in each round."""
+    def _rounds(self, chosen: Sequence[int], examples: Sequence[Tokenized]) -> tuple[list[list[Share]], int]:
+        """The micro-batch of this process in each round, and the computed tokens of all processes."""
         configured = self._task.config.micro_tokens
         micro_tokens = MICRO_TOKENS[self._processes.device.type] if configured == "auto" else configured
-        planned = rounds(examples, lengths, processes=self._processes.count, micro_tokens=micro_tokens)
-        return [shares[self._processes.number] for shares in planned]
+        count, padded = self._processes.count, not self._task.shares
+        if padded:
+            shares = [Share((number,), len(examples[number].input_ids)) for number in chosen]
+        else:
+            shares = divide(chosen, examples, limit=micro_tokens, parts=count)
+        lengths = [share.tokens for share in shares]
+        planned = rounds(range(len(shares)), lengths, processes=count, micro_tokens=micro_tokens, padded=padded)
+        mine = [[shares[number] for number in micros[self._processes.number]] for micros in planned]
+        return mine, sum(lengths)
 
     def _require_finite(self, step: int, loss: float, norm: float, rate: float) -> None:
         if not (math.isfinite(loss) and math.isfinite(norm)):

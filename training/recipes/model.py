@@ -17,8 +17,8 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 # The instructions of a stage. The halves are disjoint, and the same for every stage and run.
 Instructions = Literal["all", "first-half", "second-half"]
 BACKBONE = "backbone"
-# Default size of a micro-batch in tokens. Larger ones do not help on a CPU.
-MICRO_TOKENS = {"cpu": 2_048, "cuda": 16_384}
+# Default size of a micro-batch in tokens. On a CPU larger trees save little more, and need more memory.
+MICRO_TOKENS = {"cpu": 4_096, "cuda": 16_384}
 
 
 class _Strict(BaseModel):
@@ -26,13 +26,17 @@ class _Strict(BaseModel):
 
 
 class StageSettings(_Strict):
-    """The numbers of a stage. `batch` counts examples a step over all processes, `warmup` is a share of the steps."""
+    """The numbers of a stage. `batch` counts examples a step over all processes, `warmup` is a share of the steps.
+
+    With `pack`, the examples of so many trajectories of one tool set are in the same step (`StepPlan`).
+    """
 
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
     epochs: Annotated[int, Field(ge=1)]
     batch: Annotated[int, Field(ge=1)]
     warmup: Annotated[float, Field(ge=0, lt=1)]
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    pack: Annotated[int, Field(ge=1)] | None = None
 
 
 class Override(_Strict):
@@ -43,6 +47,7 @@ class Override(_Strict):
     batch: Annotated[int, Field(ge=1)] | None = None
     warmup: Annotated[float, Field(ge=0, lt=1)] | None = None
     schedule: Literal["cosine", "linear", "constant"] | None = None
+    pack: Annotated[int, Field(ge=1)] | None = None
 
 
 class Stage(_Strict):
@@ -101,6 +106,9 @@ class Config(_Strict):
     `backbone` is `smollm2-135m-instruct` (the embedded model), a folder or a hub id. Without `lora`, training is full.
     `context` counts the tokens of prompt and target; longer examples are refused. `micro_tokens` bounds what one
     process computes at a time, padding included, and changes memory, not results (`auto`: `MICRO_TOKENS`).
+    `prefixes` are the common prefixes of a step's examples: computed once, with attention in `blocks` or by `flex`
+    (FlexAttention, on a GPU), or `repeated` for each example. `auto` repeats them with LoRA's dropout, whose draws
+    examples would share, and otherwise chooses by the device.
     `parallel` is how several processes train: `replicate` the model, or `shard` weights, gradients and optimizer (ZeRO
     stage 3), with torch or with `deepspeed`.
     """
@@ -116,6 +124,7 @@ class Config(_Strict):
     parallel: Literal["replicate", "shard", "deepspeed"] = "replicate"
     checkpoint_activations: bool = False
     micro_tokens: Annotated[int, Field(ge=64)] | Literal["auto"] = "auto"
+    prefixes: Literal["auto", "blocks", "flex", "repeated"] = "auto"
     clip: Annotated[float, Field(gt=0)] = 1.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     checkpoint_every: Annotated[int, Field(ge=1)] = 100

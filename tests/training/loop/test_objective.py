@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from training.examples import IGNORED, Tokenized
 from training.loop.objective import TargetLoss, collate, targets
+from training.loop.trees import build_tree
 
 LONG = Tokenized(tuple(range(5, 25)), (IGNORED,) * 12 + tuple(range(17, 25)))
 SHORT = Tokenized((7, 8, 9, 10), (IGNORED, IGNORED, 9, 10))
@@ -23,7 +24,7 @@ def test_it_is_the_models_own_loss_without_padding(world_backbone: Path) -> None
             model(torch.tensor([example.input_ids]), labels=torch.tensor([example.labels])).loss.item()
             for example in (LONG, SHORT)
         ]
-        together = loss(*collate([LONG, SHORT])).item()
+        together = loss(*collate([build_tree([LONG]), build_tree([SHORT])], padded=True)).item()
     assert (targets(LONG), targets(SHORT)) == (8, 2)
     assert together == pytest.approx(8 * own[0] + 2 * own[1], rel=1e-5)
 
