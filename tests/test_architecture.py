@@ -78,6 +78,7 @@ ALLOWED = {
     ),
     # Registers and calls as the orchestrator does; what predicts the requests shares nothing with it.
     "benchmarks.openapi": ("benchmarks", "alpha_umi", "orchestrator.tools"),
+    "benchmarks.prefixes": ("benchmarks", "alpha_umi", "training"),
     "benchmarks.documents": ("benchmarks.documents",),
     "cli": ("cli", "alpha_umi", "evaluation", "recordings", "training", "services"),
     # Reads a document of tools as the orchestrator does, where none runs.

@@ -112,6 +112,40 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_losses(
     assert all(torch.equal(first[name], second[name]) for name in second)
 
 
+@pytest.mark.parametrize("lora", [None, {"rank": 4, "alpha": 8}])
+def test_a_run_may_change_between_shared_and_repeated_prefixes(
+    world: World, tmp_path: Path, lora: dict[str, object] | None
+) -> None:
+    settings = {"global": {"learning_rate": 1e-3, "epochs": 1, "batch": 4, "warmup": 0.25, "pack": 2}}
+
+    def configured(prefixes: str) -> Any:
+        path = tmp_path / "tiny.yaml"
+        return load_config(
+            str(write_config(path, world.backbone, lora=lora, settings=settings, prefixes=prefixes, micro_tokens=700))
+        )
+
+    train(request(world, tmp_path / "repeated", config=configured("repeated")))
+    watch = StopAfter(1)
+    with pytest.raises(Stopped):
+        train(request(world, tmp_path / "changed", config=configured("auto"), observer=watch, stop=lambda: watch.stop))
+    train(request(world, tmp_path / "changed", config=configured("repeated")))
+    train(request(world, tmp_path / "shared", config=configured("blocks")))
+    assert losses(tmp_path / "changed") == pytest.approx(losses(tmp_path / "repeated"), rel=1e-4)
+    assert losses(tmp_path / "shared") == pytest.approx(losses(tmp_path / "repeated"), rel=1e-4)
+    repeated, shared = (
+        json.loads((stage_folder(tmp_path / name, "global") / "stage.json").read_bytes())
+        for name in ("repeated", "shared")
+    )
+    assert repeated["computed_tokens"] == repeated["tokens"] == shared["tokens"]
+    assert shared["computed_tokens"] < 0.75 * shared["tokens"]
+
+
+def test_flex_attention_needs_a_gpu(world: World, tmp_path: Path) -> None:
+    config = load_config(str(write_config(tmp_path / "tiny.yaml", world.backbone, prefixes="flex")))
+    with pytest.raises(DeviceMissing, match="FlexAttention on GPUs only"):
+        train(request(world, tmp_path / "run", config=config))
+
+
 def test_kill_9_and_the_same_losses_follow(complete_run: Path, world: World, tmp_path: Path) -> None:
     output = tmp_path / "run"
     command = train_command(world, output, "alpha-umi", "--stages", "global")

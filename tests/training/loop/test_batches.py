@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -38,6 +39,29 @@ def test_a_batch_holds_like_lengths() -> None:
     plan = StepPlan(lengths, 8, 1, 0)
     padded = sum(8 * max(lengths[example] for example in plan.examples(step)) for step in range(1, 41))
     assert padded < 1.05 * sum(lengths)
+
+
+ORIGINS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), min_size=1, max_size=120).map(tuple)
+
+
+@given(ORIGINS, st.integers(2, 20), st.integers(1, 4), st.integers(0, 3))
+def test_packs_mix_in_a_step_and_none_is_lost(
+    origins: tuple[tuple[int, int], ...], batch: int, pack: int, seed: int
+) -> None:
+    plan = StepPlan((2,) * len(origins), batch, 2, seed, pack=pack, origins=origins)
+    steps = [plan.examples(step) for step in range(1, plan.steps() + 1)]
+    assert sorted(example for step in steps for example in step) == sorted([*range(len(origins))] * 2)
+    assert all(len(step) <= batch for step in steps)
+    assert steps == [replace(plan).examples(step) for step in range(1, plan.steps() + 1)]
+
+
+def test_a_pack_has_trajectories_of_one_tool_set() -> None:
+    origins = tuple((number % 10, number // 3) for number in range(600))
+    plan = StepPlan((2,) * 600, 24, 1, 0, pack=4, origins=origins)
+    steps = [plan.examples(step) for step in range(1, plan.steps() + 1)]
+    tool_sets = [len({origins[example][0] for example in step}) for step in steps]
+    assert 2 <= sum(tool_sets) / len(steps) < 8
+    assert sum(map(len, steps)) / len(steps) > 20
 
 
 @given(LENGTHS, st.integers(1, 9), st.integers(1, 40_000))
