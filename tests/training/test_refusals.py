@@ -48,6 +48,12 @@ def no_gpu(world: World) -> None:
     write_config(world.config, world.backbone, device="cuda")
 
 
+def sliding_window(world: World) -> None:
+    settings = world.backbone / "config.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_bytes()), "sliding_window": 64}))
+    write_config(world.config, world.backbone, prefixes="blocks")
+
+
 def broken_line(world: World) -> None:
     path = world.data / "train" / "backbone.jsonl"
     lines = path.read_text().splitlines(keepends=True)
@@ -64,6 +70,7 @@ def broken_record(world: World) -> None:
         (no_examples, "has no training example for backbone"),
         (no_end_of_turn, "'<|im_end|>'"),
         (no_gpu, "device is cuda, and this machine has no GPU"),
+        (sliding_window, "a layer of the backbone sees 64 tokens only"),
         (broken_line, "the examples are not those"),
         (broken_record, "dataset.json"),
     ],

@@ -114,17 +114,22 @@ def load_model(
     """The model of a stage, on the CPU. `start` is the model folder of the previous stage; None is the backbone.
 
     Trained weights are float32; a frozen backbone is bfloat16 if the machine computes in it. Without `attention` the
-    model cannot compute trees.
+    model cannot compute trees. Raises `BackboneUnusable`.
     """
     from transformers import AutoModelForCausalLM
 
     register()
-
     folder = backbone if start is None or config.lora else start
     frozen = torch.bfloat16 if bf16 and config.lora else torch.float32
     with quiet_transformers():
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=frozen, local_files_only=True, trust_remote_code=False, attn_implementation=attention
+        )
+    if attention and getattr(model.config, "sliding_window", None):
+        raise BackboneUnusable(
+            f"config {config.name}: a layer of the backbone sees {model.config.sliding_window:,} tokens only; trees "
+            "of examples do not follow that",
+            remedy="set prefixes to repeated",
         )
     if config.checkpoint_activations:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
