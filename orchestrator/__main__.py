@@ -69,7 +69,10 @@ async def _serve(settings: OrchestratorSettings, listening: socket.socket) -> No
     with listening:
         async with assembled(settings) as orchestrator:
             server = create_server(
-                create_app(orchestrator), orchestrator.runs, max_connections=settings.max_connections
+                create_app(orchestrator),
+                orchestrator.runs,
+                max_connections=settings.max_connections,
+                web_sockets=True,
             )
             _log.info("orchestrator.listening", host=settings.host, port=settings.port)
             await server.serve(sockets=[listening])

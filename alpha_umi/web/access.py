@@ -17,6 +17,8 @@ from alpha_umi import telemetry
 # From a health check (a millisecond) to a stream (as long as its trajectory).
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
 CLIENT_LEFT = 499
+# Of a web socket.
+UPGRADED = 101
 NO_ROUTE = "none"
 # Polled every few seconds; logged at DEBUG only. Changes of readiness have their own log line.
 _QUIET_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -54,7 +56,7 @@ class AccessLog:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
@@ -62,8 +64,10 @@ class AccessLog:
 
         async def watch(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 status = message["status"]
+            elif message["type"] == "websocket.accept":
+                status = UPGRADED
             await send(message)
 
         with self._metrics.open.track_inprogress():
@@ -76,7 +80,8 @@ class AccessLog:
                 self._note(scope, status or 500, time.perf_counter() - started)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        method = scope.get("method", "GET")
+        method = method if method in _METHODS else "other"
         route = str(getattr(scope.get("route"), "path", NO_ROUTE))
         self._metrics.requests.labels(method, route, status).inc()
         self._metrics.seconds.labels(method, route).observe(seconds)

@@ -31,6 +31,8 @@ MAX_CHUNKS = 4_096
 SLICE = 16 * 2**10
 # What a client may send before its request is answered: a little more than one read of the event loop.
 MAX_AHEAD = 512 * 2**10
+# Of a body that was answered before it came. A client that has sent more cannot use its connection again.
+MAX_DISCARDED = 2 * 2**20
 
 # In seconds, as the server calls `check` once a second.
 HEAD_S = 15
@@ -69,6 +71,30 @@ class Door:
         self._by_address[address] -= 1
         if not self._by_address[address]:
             del self._by_address[address]
+
+
+class Reader:
+    """Whether a client takes what is sent to it."""
+
+    def __init__(self) -> None:
+        self._unsent = (0, 0)
+
+    def is_stalled(self, transport: asyncio.Transport, *, paused: bool) -> bool:
+        """Every `WRITE_S` seconds with more to send than the client takes, it must have taken something.
+
+        To be called once a second.
+        """
+        size = transport.get_write_buffer_size() if paused else 0
+        before, seconds = self._unsent
+        if not size or not before:
+            self._unsent = (size, 0)
+        elif seconds < WRITE_S:
+            self._unsent = (before, seconds + 1)
+        elif before - size < WRITE_S * WRITE_RATE:
+            return True
+        else:
+            self._unsent = (size, 0)
+        return False
 
 
 class BoundedParser(h11.Connection):
@@ -115,7 +141,7 @@ class BoundedConnection(H11Protocol):
         self._discarded = 0
         self._phase: tuple[object, ...] = ()
         self._seconds = 0
-        self._unsent = (0, 0)
+        self._reader = Reader()
 
     @property
     def _address(self) -> str:
@@ -131,6 +157,9 @@ class BoundedConnection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         super().connection_lost(exc)
+        self._leave()
+
+    def _leave(self) -> None:
         if self._admitted:
             self._admitted = False
             self._door.leave(self._address)
@@ -141,12 +170,15 @@ class BoundedConnection(H11Protocol):
         for start in range(0, len(data), SLICE):
             if self.transport.is_closing():
                 return
+            if (successor := self.transport.get_protocol()) is not self:
+                successor.data_received(data[start:])  # type: ignore[attr-defined]
+                return
             if self.conn.their_state is h11.DONE:
                 self._keep(data[start:])
                 return
             if self.conn.our_state is h11.DONE:
                 self._discarded += SLICE
-                if self._discarded > MAX_AHEAD:
+                if self._discarded > MAX_DISCARDED:
                     # The client can read its answer; `check` closes the connection.
                     self.flow.pause_reading()
                     return
@@ -158,6 +190,13 @@ class BoundedConnection(H11Protocol):
         self.flow.pause_reading()
         if len(self._ahead) > MAX_AHEAD:
             self._refuse("malformed-request", "too much was sent ahead of the answer")
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Leave the connection to a web socket, with what was received beyond the request."""
+        self._leave()
+        super().handle_websocket_upgrade(event)
+        if ahead := self.conn.trailing_data[0]:
+            self.transport.get_protocol().data_received(ahead)  # type: ignore[attr-defined]
 
     def on_response_complete(self) -> None:
         """Go on with the next request."""
@@ -187,26 +226,14 @@ class BoundedConnection(H11Protocol):
             self._refuse("request-timeout", f"no complete head of a request came in {HEAD_S} s")
         elif self.conn.their_state is h11.SEND_BODY:
             self._check_body()
-        self._check_reader()
+        if self._reader.is_stalled(self.transport, paused=self.flow.write_paused):
+            _log.info("connection.stalled", client=self._address)
+            self.transport.abort()
 
     def _check_body(self) -> None:
         allowed = LINGER_S if self.conn.our_state is h11.DONE else BODY_S + self.conn.received // BODY_RATE
         if self._seconds > allowed:
             self._refuse("request-timeout", f"the body is slower than {BODY_RATE} bytes a second after {BODY_S} s")
-
-    def _check_reader(self) -> None:
-        """Every `WRITE_S` seconds with more to send than the client takes, it must have taken something."""
-        size = self.transport.get_write_buffer_size() if self.flow.write_paused else 0
-        before, seconds = self._unsent
-        if not size or not before:
-            self._unsent = (size, 0)
-        elif seconds < WRITE_S:
-            self._unsent = (before, seconds + 1)
-        elif before - size < WRITE_S * WRITE_RATE:
-            _log.info("connection.stalled", client=self._address, unsent=size)
-            self.transport.abort()
-        else:
-            self._unsent = (size, 0)
 
     def _refuse(self, kind: Kind, detail: str) -> None:
         """Close the connection, with an answer if none has begun."""

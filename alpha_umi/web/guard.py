@@ -19,7 +19,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry, Counter
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from alpha_umi import telemetry
@@ -101,6 +101,8 @@ class KeyGuard:
 
     def _admit(self, connection: HTTPConnection) -> Principal:
         """Who sends the request. Raises `ServiceError`."""
+        if connection.scope["type"] == "websocket":
+            check_origin(connection)
         if not self._keys.required:
             _check_host(connection)
             return NOBODY
@@ -192,7 +194,7 @@ def _name_of(host: str) -> str:
 
 
 async def _refuse(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
+    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": POLICY_VIOLATION})
         return
-    await problem_response(Request(scope), error)(scope, receive, send)
+    await problem_response(HTTPConnection(scope), error)(scope, receive, send)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends
+from starlette.requests import HTTPConnection
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.web.keys import Principal, Scope
 
 
-def require(scope: Scope) -> Callable[[Request], Awaitable[Principal]]:
+def require(scope: Scope) -> Callable[[HTTPConnection], Awaitable[Principal]]:
     """A dependency: who sends the request. It raises `ServiceError` (403) for a key without the scope."""
 
-    async def principal(request: Request) -> Principal:
-        sender: Principal = request.state.principal
+    async def principal(connection: HTTPConnection) -> Principal:
+        sender: Principal = connection.state.principal
         require_scope(sender, scope)
         return sender
 

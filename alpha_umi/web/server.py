@@ -1,6 +1,6 @@
 """Run an application with uvicorn: a clear error for a taken port, and graceful shutdown on SIGTERM or SIGINT.
 
-HTTP is that of `connections`; there are no web sockets.
+HTTP is that of `connections`; web sockets, where an application has any, are those of `web_sockets`.
 
 On the first signal the work drains while the server keeps answering, so that probes and clients get a 503 with a
 reason; then the server stops listening. The second signal cancels the work. The exit code is 0 either way.
@@ -50,6 +50,10 @@ class Work(Protocol):
         """Cancel the current work, so that `drain` returns soon."""
 
 
+class _Checked(Protocol):
+    def check(self) -> None: ...
+
+
 class Server(uvicorn.Server):
     """A server that drains its work before it stops."""
 
@@ -80,7 +84,7 @@ class Server(uvicorn.Server):
     def check_connections(self) -> None:
         """Close those whose clients are too slow; to be called once a second."""
         for connection in list(self.server_state.connections):
-            cast(BoundedConnection, connection).check()
+            cast(_Checked, connection).check()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -122,22 +126,43 @@ def open_socket(host: str, port: int) -> socket.socket:
 
 
 def create_server(
-    app: FastAPI, work: Work, *, grace_s: int = GRACE_S, max_connections: int = MAX_CONNECTIONS
+    app: FastAPI,
+    work: Work,
+    *,
+    grace_s: int = GRACE_S,
+    max_connections: int = MAX_CONNECTIONS,
+    web_sockets: bool = False,
 ) -> Server:
     """A server without uvicorn's logging. It closes open connections `grace_s` seconds after the drain."""
-    return Server(server_config(app, grace_s=grace_s, max_connections=max_connections), work)
+    return Server(server_config(app, grace_s=grace_s, max_connections=max_connections, web_sockets=web_sockets), work)
 
 
-def server_config(app: ASGIApp, *, grace_s: int, max_connections: int = MAX_CONNECTIONS) -> uvicorn.Config:
+def server_config(
+    app: ASGIApp, *, grace_s: int, max_connections: int = MAX_CONNECTIONS, web_sockets: bool = False
+) -> uvicorn.Config:
     """uvicorn's configuration with the connections of this project, whose `check` the server has to call."""
+    door = Door(max_connections)
     return uvicorn.Config(
         app,
         # uvicorn calls it as it would the class.
-        http=cast(Any, partial(BoundedConnection, door=Door(max_connections))),
-        ws="none",
+        http=cast(Any, partial(BoundedConnection, door=door)),
+        **(_web_socket_options(door) if web_sockets else {"ws": "none"}),
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=grace_s,
         server_header=False,
         lifespan="on",
     )
+
+
+def _web_socket_options(door: Door) -> dict[str, Any]:
+    # Services without web sockets come without the library.
+    from alpha_umi.web.web_sockets import MAX_MESSAGE_BYTES, PING_S, BoundedWebSocket, MessageMemory
+
+    return {
+        "ws": partial(BoundedWebSocket, door=door, memory=MessageMemory()),
+        "ws_max_size": MAX_MESSAGE_BYTES,
+        "ws_ping_interval": PING_S,
+        "ws_ping_timeout": PING_S,
+        "ws_per_message_deflate": False,
+    }

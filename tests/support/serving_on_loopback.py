@@ -21,7 +21,9 @@ class _Server(Server):
     """Ends at once when it is stopped; uvicorn itself looks ten times a second. Signals belong to the test runner."""
 
     def __init__(self, app: ASGIApp, max_connections: int) -> None:
-        super().__init__(server_config(app, grace_s=1, max_connections=max_connections), cast(Any, None))
+        super().__init__(
+            server_config(app, grace_s=1, max_connections=max_connections, web_sockets=True), cast(Any, None)
+        )
         self._stopped = asyncio.Event()
 
     async def main_loop(self) -> None:
