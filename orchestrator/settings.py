@@ -7,9 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
+from pydantic import Field, HttpUrl, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from alpha_umi.contract.openai.models import MODELS
 from alpha_umi.contract.roles import ROLES
 from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory
 from alpha_umi.quantities import parse_duration
@@ -69,13 +70,16 @@ class OrchestratorSettings(BaseSettings):
     backbone_url: Annotated[tuple[HttpUrl, ...], NoDecode] = Field(
         default=(), description="The single model, for the strategy `single`; comma separated"
     )
+    model_aliases: Annotated[Mapping[str, str], NoDecode] = Field(
+        default_factory=dict, description="Further names of models on `/v1/models`, such as gpt-4o=alpha-umi"
+    )
     role_token: StrongSecret | None = Field(default=None, description="Bearer token of the role services")
     secrets_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(),
         description="Keys that encrypt credentials of stored tool sources, newest first, comma separated",
     )
     secrets_key_file: Path | None = Field(default=None, description="File of such keys, one a line")
-    mcp: bool = Field(default=False, description="Whether the Model Context Protocol is served at /mcp")
+    mcp: bool = Field(default=True, description="Whether the Model Context Protocol is served at /mcp")
     mcp_tools: bool = Field(
         default=False, description="Whether clients of /mcp are offered each registered tool, besides `run`"
     )
@@ -176,6 +180,25 @@ class OrchestratorSettings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("model_aliases", mode="before")
+    @classmethod
+    def _aliases(cls, value: Any) -> Any:
+        """`alias=model` pairs, comma separated."""
+        if not isinstance(value, str):
+            return value
+        pairs = [tuple(part.strip().partition("=")[::2]) for part in value.split(",") if part.strip()]
+        return {alias.strip(): model.strip() for alias, model in pairs}
+
+    @field_validator("model_aliases")
+    @classmethod
+    def _known_models(cls, aliases: Mapping[str, str], given: ValidationInfo) -> Mapping[str, str]:
+        for alias, model in aliases.items():
+            if not alias or alias in MODELS or model not in MODELS:
+                raise ValueError(f"{alias}={model}: write ALIAS=MODEL, the model one of {', '.join(MODELS)}")
+            if MODELS[model] == "single" and not given.data.get("backbone_url"):
+                raise ValueError(f"{alias}={model}: there is no single model; set ALPHA_UMI_BACKBONE_URL, too")
+        return aliases
 
     @field_validator(*_ADDRESSES)
     @classmethod

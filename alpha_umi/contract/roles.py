@@ -10,7 +10,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from alpha_umi.roles.planner import DECISIONS, Decision
 from alpha_umi.roles.template import PlannerLabel
@@ -46,24 +55,15 @@ class WireModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class ToolModel(WireModel):
-    """A tool on offer."""
-
-    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS, pattern=NAME_PATTERN)]
-    description: Annotated[str, Field(max_length=MAX_DESCRIPTION_CHARACTERS)] = ""
-    parameters: dict[str, Any] = Field(default_factory=dict, description="JSON Schema of type object")
-
-    @field_validator("parameters")
-    @classmethod
-    def _check_properties(cls, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Check the parts of a schema that prompts use; services that use more validate the rest."""
-        properties = parameters.get("properties", {})
-        if not isinstance(properties, dict):
-            raise ValueError("`properties` is not an object; give a schema to each name")
-        for name, schema in properties.items():
-            if isinstance(schema, dict):
-                _check_property(name, schema)
-        return parameters
+def _with_readable_properties(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Check the parts of a schema that prompts use; services that use more validate the rest."""
+    properties = parameters.get("properties", {})
+    if not isinstance(properties, dict):
+        raise ValueError("`properties` is not an object; give a schema to each name")
+    for name, schema in properties.items():
+        if isinstance(schema, dict):
+            _check_property(name, schema)
+    return parameters
 
 
 def _check_property(name: str, schema: dict[str, Any]) -> None:
@@ -72,6 +72,17 @@ def _check_property(name: str, schema: dict[str, Any]) -> None:
         raise ValueError(f"`type` of the property {name!r} is neither a name nor a list of names")
     if not isinstance(schema.get("description", ""), str):
         raise ValueError(f"`description` of the property {name!r} is no text")
+
+
+Parameters = Annotated[dict[str, Any], AfterValidator(_with_readable_properties)]
+
+
+class ToolModel(WireModel):
+    """A tool on offer."""
+
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS, pattern=NAME_PATTERN)]
+    description: Annotated[str, Field(max_length=MAX_DESCRIPTION_CHARACTERS)] = ""
+    parameters: Parameters = Field(default_factory=dict, description="JSON Schema of type object")
 
 
 class TurnModel(WireModel):

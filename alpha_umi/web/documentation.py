@@ -16,6 +16,8 @@ from alpha_umi.contract.problems import PROBLEM_MEDIA_TYPE, ServiceError
 
 Responses = dict[int | str, dict[str, Any]]
 
+# How FastAPI refers to the model of problem documents.
+_PROBLEM = {"schema": {"$ref": "#/components/schemas/Problem"}}
 # `responses` of a route that answers with text.
 PLAIN_TEXT: Responses = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 
@@ -40,7 +42,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
         for operation in path.values():
             for status in ("4XX", "5XX"):
                 content = operation["responses"][status]["content"]
-                if "application/json" in content:
+                if content.get("application/json") == _PROBLEM:
                     content[PROBLEM_MEDIA_TYPE] = content.pop("application/json")
     return document
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.routing import Match
 
 from alpha_umi import telemetry
@@ -18,6 +18,11 @@ from alpha_umi.contract.problems import PROBLEM_MEDIA_TYPE, PROBLEMS, FieldProbl
 from alpha_umi.web.request_id import HEADER as REQUEST_ID
 
 MAX_FIELD_PROBLEMS = 20
+
+# The key of the form in a request's state.
+ERROR_FORM: Final = "error_form"
+# The response for an error and the id of its request.
+ErrorForm = Callable[[ServiceError, str | None], JSONResponse]
 
 _log = telemetry.logger(__name__)
 _BY_STATUS: dict[int, Kind] = {
@@ -27,7 +32,7 @@ _BY_STATUS: dict[int, Kind] = {
     413: "body-too-large",
     503: "overloaded",
 }
-_FORM = re.compile(r"\([a-z]+\)")
+_FORM = re.compile(r"\([a-z_:]+\)")
 _REMEDIES = {
     "extra_forbidden": "leave the field out; the OpenAPI document lists the known ones",
     "missing": "add the field",
@@ -46,15 +51,13 @@ def install_problem_handlers(app: FastAPI) -> None:
     async def validation_error(request: Request, error: Exception) -> JSONResponse:
         if isinstance(error, RequestValidationError) and isinstance(error.body, bytes):
             return problem_response(request, _undeclared_body(request))
-        problems = list(_field_problems(error.errors())) if isinstance(error, RequestValidationError) else []
-        first = problems[0].message if problems else "the request is not valid"
-        detail = f"{problems[0].field}: {first}" if problems else first
-        return problem_response(request, ServiceError("invalid-request", detail, errors=problems))
+        errors = error.errors() if isinstance(error, RequestValidationError) else []
+        return problem_response(request, invalid_request(errors))
 
     async def http_error(request: Request, error: Exception) -> JSONResponse:
         status = error.status_code if isinstance(error, HTTPException) else 500
         if status == 400:
-            return problem_response(request, _unreadable_body())
+            return problem_response(request, unreadable_body())
         kind = _BY_STATUS.get(status, "invalid-request" if status < 500 else "internal")
         reason = f": {error.detail}" if status in (413, 503) and isinstance(error, HTTPException) else ""
         response = problem_response(request, ServiceError(kind, f"{request.method} {request.url.path}{reason}"))
@@ -75,29 +78,46 @@ def install_problem_handlers(app: FastAPI) -> None:
 
 
 def _allowed_methods(request: Request) -> set[str]:
-    """The methods of every route of the path; Starlette lists those of the first one only."""
+    """The methods of every route of the path; Starlette lists those of the first one only.
+
+    A path that stands in a route as it is does not count as the value of another route's variable.
+    """
     matching = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    matching = [route for route in matching if route.path == request.url.path] or matching
     return {method for route in matching for method in getattr(route, "methods", None) or ()}
 
 
-def problem_response(request: Request, error: ServiceError) -> JSONResponse:
-    """The response for an error."""
+def problem_response(request: HTTPConnection, error: ServiceError) -> JSONResponse:
+    """The response for an error: a problem document, or the form that a middleware set for this request."""
     row = PROBLEMS[error.kind]
     state = request.scope.setdefault("state", {})
     state["problem"] = error.kind
-    document = error.document(state.get("request_id"))
-    headers = {} if row.retry_after_s is None else {"Retry-After": str(row.retry_after_s)}
-    headers.update(error.headers)
+    form: ErrorForm = state.get(ERROR_FORM, _problem_document)
+    response = form(error, state.get("request_id"))
+    if row.retry_after_s is not None:
+        response.headers["Retry-After"] = str(row.retry_after_s)
+    response.headers.update(error.headers)
     if "request_id" in state:
-        headers[REQUEST_ID] = state["request_id"]
+        response.headers[REQUEST_ID] = state["request_id"]
     if error.kind == "unauthorized":
-        headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(
-        document.model_dump(exclude_none=True), row.status.value, headers=headers, media_type=PROBLEM_MEDIA_TYPE
-    )
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
 
 
-def _unreadable_body() -> ServiceError:
+def _problem_document(error: ServiceError, request_id: str | None) -> JSONResponse:
+    document = error.document(request_id)
+    return JSONResponse(document.model_dump(exclude_none=True), document.status, media_type=PROBLEM_MEDIA_TYPE)
+
+
+def invalid_request(errors: Iterable[Any]) -> ServiceError:
+    """The error for pydantic's errors, whose places begin with the part of the request."""
+    problems = list(_field_problems(errors))
+    first = problems[0].message if problems else "the request is not valid"
+    detail = f"{problems[0].field}: {first}" if problems else first
+    return ServiceError("invalid-request", detail, errors=problems)
+
+
+def unreadable_body() -> ServiceError:
     """FastAPI answers 400 for an unreadable body, without a reason."""
     detail = "the body cannot be read: it is not UTF-8, is nested too deeply, or has a number of too many digits"
     return ServiceError("invalid-request", detail, field="body", remedy=_REMEDIES["json_invalid"])

@@ -18,6 +18,8 @@ from alpha_umi.web.bodies import Body, BodyMemory
 HEADER = "X-Request-Id"
 TRAJECTORY_HEADER = "X-Trajectory-Id"
 STEP_HEADER = "X-Step"
+# The messages that begin an answer, to a request and to the handshake of a web socket.
+_ANSWERS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _STEP = re.compile(r"[0-9]{1,6}")
 
@@ -51,7 +53,7 @@ class RequestContext:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         sent = Headers(scope=scope).get(HEADER, "")
@@ -61,13 +63,14 @@ class RequestContext:
         body = Body(self._bodies, scope, receive)
 
         async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in _ANSWERS:
                 body.release()
+                message.setdefault("headers", [])
                 MutableHeaders(scope=message)[HEADER] = request_id
             await send(message)
 
         with telemetry.bind(request_id=request_id, **self._log_ids(scope)):
             try:
-                await self._app(scope, body.receive, send_with_id)
+                await self._app(scope, body.receive if scope["type"] == "http" else receive, send_with_id)
             finally:
                 body.release()

@@ -46,10 +46,15 @@ _DOWN_STATUS = (502, 503, 504)
 
 @dataclass(frozen=True)
 class ModelLimits:
-    """The tokens of a model's context, and the sequences that its engine runs at a time (None: not known)."""
+    """The tokens of a model's context, and the sequences that its engine runs at a time (None: not known).
+
+    `name` is that of the model, `source` the origin of its weights where its manifest names one.
+    """
 
     context: int
     capacity: int | None = None
+    name: str = ""
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,8 @@ class RoleClient:
         return ModelLimits(
             context=min(model.max_model_len for model in ours),
             capacity=min((model.capacity for model in ours if model.capacity is not None), default=None),
+            name=ours[0].id,
+            source=(ours[0].manifest or {}).get("source"),
         )
 
     def _address(self, path: str) -> httpx.URL:

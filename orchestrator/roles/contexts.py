@@ -1,4 +1,4 @@
-"""The context sizes of the role models, from `GET /v1/models` of their replicas."""
+"""The role models and their context sizes, from `GET /v1/models` of their replicas."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection, Mapping
 
 from alpha_umi.roles.turns import Role
+from orchestrator.roles.client import ModelLimits
 from orchestrator.roles.replicas import ReplicaSet
 
 
@@ -16,10 +17,14 @@ class RoleContexts:
         self._roles = roles
 
     async def smallest(self, roles: Collection[Role]) -> int | None:
-        """The tokens of the smallest context of these roles; None before a replica has answered.
+        """The tokens of the smallest context of these roles; None before a replica has answered."""
+        return min((model.context for _, model in await self.models(roles)), default=None)
+
+    async def models(self, roles: Collection[Role]) -> list[tuple[Role, ModelLimits]]:
+        """The model of each replica that has answered.
 
         Reads what was not read within the last minute, for at most a second.
         """
-        replicas = [replica for role in roles if role in self._roles for replica in self._roles[role].replicas]
-        await asyncio.gather(*(replica.read_model() for replica in replicas))
-        return min((replica.limits.context for replica in replicas if replica.limits is not None), default=None)
+        replicas = [(role, each) for role in roles if role in self._roles for each in self._roles[role].replicas]
+        await asyncio.gather(*(replica.read_model() for _, replica in replicas))
+        return [(role, replica.limits) for role, replica in replicas if replica.limits is not None]

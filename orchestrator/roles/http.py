@@ -18,6 +18,8 @@ CONNECT_TIMEOUT_S = 10.0
 PROBE_CONNECT_TIMEOUT_S = 3.0
 # Below uvicorn's five seconds, so that no request goes out on a connection that the service is closing.
 KEEP_ALIVE_S = 2.0
+# Larger bodies are written in pieces, so that other requests are served meanwhile.
+_PIECE_BYTES = 2**20
 _NO_HEADERS: Mapping[str, str] = {}
 
 
@@ -48,7 +50,7 @@ class RoleHttp:
         request = httpx.Request(
             method,
             url,
-            content=content,
+            content=content if content is None or len(content) <= _PIECE_BYTES else _pieces(content),
             headers={**self._headers, **headers},
             extensions={"timeout": {"connect": connect_s, "read": timeout_s}},
         )
@@ -57,6 +59,11 @@ class RoleHttp:
             yield response
         finally:
             await response.aclose()
+
+
+async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), _PIECE_BYTES):
+        yield content[start : start + _PIECE_BYTES]
 
 
 @contextlib.asynccontextmanager

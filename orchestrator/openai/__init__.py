@@ -1,0 +1,1 @@
+"""OpenAI's interfaces as views of trajectories."""
