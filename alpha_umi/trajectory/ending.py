@@ -12,9 +12,9 @@ REPEATED_CALL = Failure("repeated_call", "the same call brought the same result 
 
 
 def exhausted_budget(state: State) -> Failure | None:
-    """The budget of steps or tokens that the turn has exhausted; None if there is none."""
-    limits, usage = state.limits, total(state.turn_steps)
-    if len(state.turn_steps) >= limits.max_steps:
+    """The budget of steps or tokens that the request has exhausted; None if there is none."""
+    limits, usage = state.limits, total(state.request_steps)
+    if len(state.request_steps) >= limits.max_steps:
         return Failure("max_steps", f"the limit of {limits.max_steps} steps was reached")
     if limits.max_tokens is not None and usage.prompt_tokens + usage.completion_tokens >= limits.max_tokens:
         return Failure("max_tokens", f"the limit of {limits.max_tokens} tokens was reached")

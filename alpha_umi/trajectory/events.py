@@ -175,6 +175,9 @@ class ToolObserved:
     `truncated`: `content` is a shortened form of the result, and `body` the result itself, up to the orchestrator's
     cap. The log alone has `body`; it is None in streams and for a result that was not shortened.
 
+    `limits` and `options` are those of the request that submits the output, for the rest of the turn; None: those that
+    the turn has.
+
     `expired`: the client submitted no output before the deadline. Without a `call_id` no call was made, because the
     caller's output was not a valid call even after a repair: `content` is the reason for the planner, and `text`,
     `usage`, `attempts` and `call_unfinished` are those of the caller.
@@ -192,6 +195,8 @@ class ToolObserved:
     attempts: int | None = None
     call_unfinished: bool | None = None
     body: str | None = field(default=None, repr=False)
+    limits: Limits | None = field(default=None, kw_only=True)
+    options: TurnOptions | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

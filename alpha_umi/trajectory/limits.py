@@ -12,7 +12,8 @@ DeadEndReason = Literal["gave_up", "max_depth", "repeated_call"]
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of a trajectory. They apply to the steps since the newest user turn.
+    """Limits of a trajectory. They apply to the steps since the newest user turn; `max_steps` and `max_tokens` to those
+    since the newest request (`State.request_start`).
 
     `max_steps` bounds the decisions for a call; in a search, all decisions on every branch. `max_tokens` (None: no
     limit) bounds prompt and completion tokens of all roles together and is checked between two steps. `max_repeats`

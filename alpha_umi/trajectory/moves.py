@@ -82,6 +82,7 @@ def _begin_turn(state: State, content: str) -> State:
         history=_instructed((*state.history, Turn("user", content)), state.options.instructions),
         messages=(*state.messages, Message("user", content)),
         turn_start=len(state.steps),
+        request_start=len(state.steps),
         tip=None,
         dead_end=None,
     )
@@ -169,8 +170,11 @@ def require_action(state: State, event: ActionRequired) -> State:
 
 
 def observe(state: State, event: ToolObserved) -> State:
-    """The result of the call."""
+    """The result of the call. What its request sets holds from now on."""
     action = _pending_action(state, event.call_id)
+    if event.limits is not None or event.options is not None:
+        limits, options = event.limits or state.limits, event.options or state.options
+        state = replace(state, limits=limits, options=options, request_start=len(state.steps))
     return _after_observation(
         state.with_last_step(
             action=replace(action, expires_at=None),

@@ -163,10 +163,13 @@ class State:
     `outcome` is the final status, once it is determined. `turn_start` is the index of the first step of the newest user
     turn; `answer`, `error` and `outcome` belong to that turn. `messages` are those of user and assistant.
 
+    `request_start` is the index of the first step since the newest request: a user turn, or an output with limits or
+    options. The limits of steps and of tokens, and a call that a request demands, count from there.
+
     `interrupted` is what an outage of a role has ended in the newest turn, which can be resumed.
 
-    `options` are those of the newest turn, `tool_set` and `retrieve` those of `TrajectoryCreated`. `in_flight` is the
-    intent of the current effect.
+    `options` are those of the newest request, `tool_set` and `retrieve` those of `TrajectoryCreated`. `in_flight` is
+    the intent of the current effect.
 
     `tip` is the parent of the next step, None at the beginning of a turn; `history` has the turns up to it, without
     abandoned branches. `dead_end` is set while a search must backtrack.
@@ -189,6 +192,7 @@ class State:
     in_flight: EffectIntended | None = None
     interrupted: Interruption | None = None
     turn_start: int = 0
+    request_start: int = 0
     messages: tuple[Message, ...] = ()
     tip: int | None = None
     dead_end: DeadEnd | None = None
@@ -209,6 +213,11 @@ class State:
     def turn_steps(self) -> tuple[Step, ...]:
         """Steps since the newest user turn."""
         return self.steps[self.turn_start :]
+
+    @property
+    def request_steps(self) -> tuple[Step, ...]:
+        """Steps since the newest request."""
+        return self.steps[self.request_start :]
 
     @property
     def usage(self) -> Usage:

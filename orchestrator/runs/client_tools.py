@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from alpha_umi.contract.problems import Kind
-from alpha_umi.trajectory import AwaitOutput, Effect, ToolObserved
+from alpha_umi.trajectory import AwaitOutput, Effect, Limits, ToolObserved, TurnOptions
 from orchestrator.store import RequestKey, TurnRecord
 
 # A client that was about to send its output when the process ended can still do so.
@@ -17,13 +17,18 @@ RESTART_GRACE_S = 60.0
 
 @dataclass(frozen=True)
 class ClientOutput:
-    """The output of a call. `request` and `turn` are idempotency key and record of its request."""
+    """The output of a call. `request` and `turn` are idempotency key and record of its request.
+
+    `limits` and `options` are those of the request; None: those that the turn has.
+    """
 
     call_id: str
     content: str
     is_error: bool = False
     request: RequestKey | None = None
     turn: TurnRecord | None = None
+    limits: Limits | None = None
+    options: TurnOptions | None = None
 
 
 class OutputRefused(Exception):

@@ -125,6 +125,11 @@ class Driver:
         self.settled = asyncio.Event()
         self._update_settled()
 
+    @property
+    def seq(self) -> int:
+        """The number of the newest row."""
+        return self._seq
+
     async def submit(self, output: ClientOutput) -> int:
         """Accept the client's output of the pending call. Returns the number of its row once it is durable.
 
@@ -210,7 +215,8 @@ class Driver:
             observation = missed_deadline(effect)
         else:
             result = ToolResult(output.content, output.is_error, truncated=False)
-            observation = await self._dependencies.executor.observed(self.state, effect, result)
+            observed = await self._dependencies.executor.observed(self.state, effect, result)
+            observation = replace(observed, limits=output.limits, options=output.options)
         observation = replace(observation, latency_ms=round(waited * 1_000))
         request, turn = (None, None) if output is None else (output.request, output.turn)
         await self._record(observation, request=request, turn=turn)
@@ -291,8 +297,14 @@ class Driver:
         role = role_of(effect)
         if role == "caller":
             return None
-        step, after = effect.step, self._seq
-        return lambda text: self._broadcast.publish([Unlogged(TextDelta(role, step, text), after)])
+        step, after, written = effect.step, self._seq, 0
+
+        def publish(text: str) -> None:
+            nonlocal written
+            self._broadcast.publish([Unlogged(TextDelta(role, step, text), after, start=written)])
+            written += len(text)
+
+        return publish
 
     def _on_wait(self, effect: SendEffect, reason: str | None) -> None:
         """A role call begins to wait for its role, or is sent again (None)."""

@@ -287,7 +287,7 @@ class EffectExecutor:
         if isinstance(effect, AskCaller):
             return state.steps[-1].tools_offered
         options = state.options
-        called = any(step.action is not None for step in state.turn_steps)
+        called = any(step.action is not None for step in state.request_steps)
         allowed = options.tools if called or options.first_tools is None else options.first_tools
         chosen = None if tools is None or allowed == () else await self.offers.choose(state, tools)
         if allowed is None or chosen is None:

@@ -76,7 +76,7 @@ class RoleCallContext:
         options = self.state.options
         given = {"temperature": options.temperature, "top_p": options.top_p, "seed": options.seed}
         if options.max_output_tokens is not None:
-            left = options.max_output_tokens - total(self.state.turn_steps).completion_tokens
+            left = options.max_output_tokens - total(self.state.request_steps).completion_tokens
             # Lowers the bounds of the roles, and raises none: a larger one leaves no room in a small context.
             given["token_budget"] = max(1, left)
         return {name: value for name, value in given.items() if value is not None}
@@ -85,7 +85,7 @@ class RoleCallContext:
         """The decisions that the step may make; None: all."""
         if not tools:
             return ["conclusion", "give up"]
-        called = any(step.action is not None for step in self.state.turn_steps)
+        called = any(step.action is not None for step in self.state.request_steps)
         return ["caller"] if self.state.options.must_call and not called else None
 
     def turns(self) -> list[TurnModel]:

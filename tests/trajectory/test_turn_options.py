@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from alpha_umi.roles.turns import Turn
+from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.trajectory import (
+    ActionRequired,
     AnswerWritten,
+    CallMade,
+    Failure,
     IllegalEvent,
     Limits,
     MessageAdded,
     PlannerDecided,
     StepTaken,
+    ToolObserved,
     TrajectoryCreated,
     TrajectoryFinished,
     TurnOptions,
@@ -70,6 +74,31 @@ def test_options_and_limits_of_a_turn_end_with_it() -> None:
     ]
     state = replay([*first, MessageAdded("More", limits=Limits(max_steps=2))])
     assert (state.options, state.limits.max_steps, state.history[-1].content) == (TurnOptions(), 2, "More")
+
+
+def test_limits_and_options_of_an_output_hold_from_there() -> None:
+    weather = Tool("weather", "", {})
+    calls = [
+        PlannerDecided("Look.", "caller", "Look.\nNext: caller.", usage=Usage(10, 60)),
+        CallMade("c", "weather", {}, "Action: weather\nAction Input: {}"),
+        ActionRequired("c", "2030-01-01T00:00:00+00:00"),
+    ]
+    first = TrajectoryCreated(
+        "Hi",
+        ("weather",),
+        Limits(max_steps=1),
+        client_tool_definitions=(weather,),
+        options=TurnOptions(max_output_tokens=100),
+    )
+    plain = replay([first, *calls, ToolObserved("c", "sun")])
+    assert plain.error == Failure("max_steps", "the limit of 1 steps was reached")
+    renewed = ToolObserved("c", "sun", limits=Limits(max_steps=2), options=TurnOptions(max_output_tokens=50))
+    assert parse_event(dump_event(renewed)) == renewed
+    state = replay([first, *calls, renewed])
+    assert (effect_of(state), state.limits.max_steps, state.options.max_output_tokens) == (AskPlanner(1), 2, 50)
+    assert (state.request_steps, len(state.turn_steps)) == ((), 1)
+    state = replay([*calls, ToolObserved("c", "rain")], state)
+    assert state.error == Failure("max_output_tokens", "the limit of 50 output tokens was reached")
 
 
 def test_an_answer_that_the_output_limit_cut_exhausts_the_turn() -> None:
