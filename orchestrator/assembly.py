@@ -17,6 +17,8 @@ from orchestrator.failpoints import Failpoints
 from orchestrator.log import LogWriter, stored_body
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.monitoring import Readiness, StateCollector
+from orchestrator.openai.conversations import Conversations
+from orchestrator.openai.deletion import ResponseDeletion
 from orchestrator.retention import Retention
 from orchestrator.roles.calls import RoleCalls
 from orchestrator.roles.contexts import RoleContexts
@@ -50,15 +52,18 @@ class Orchestrator:
     registry: ToolRegistry
     sources: ToolSources
     tool_sets: ToolSets
+    contexts: RoleContexts
     runs: RunManager
     views: TrajectoryViews
     streams: StreamSlots
     admission: Admission
     client_turns: ClientTurns
+    conversations: Conversations
     request_keys: IdempotencyStore
     metrics: OrchestratorMetrics
     readiness: Readiness
     retention: Retention
+    response_deletion: ResponseDeletion
 
 
 @contextlib.asynccontextmanager
@@ -84,7 +89,8 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         log_writer = LogWriter(store, metrics)
         rates = settings.rates()
         await stack.enter_async_context(stored_rates(rates, store, log_writer.now))
-        dependencies = _driver_dependencies(settings, roles, registry, store, log_writer, metrics, rates)
+        contexts = RoleContexts(roles)
+        dependencies = _driver_dependencies(settings, roles, contexts, registry, store, log_writer, metrics, rates)
         tool_sets = ToolSets(store)
         runs = RunManager(
             store,
@@ -112,6 +118,9 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
         )
         pruning = asyncio.create_task(retention.run(), name="retention")
         stack.callback(pruning.cancel)
+        deletion = ResponseDeletion(store, runs, retention)
+        deleting = asyncio.create_task(deletion.run(), name="response deletion")
+        stack.callback(deleting.cancel)
         admission = Admission(dependencies.gate, runs, settings.queue_limits(), rates, metrics)
         yield Orchestrator(
             settings=settings,
@@ -119,14 +128,17 @@ async def assembled(settings: OrchestratorSettings) -> AsyncIterator[Orchestrato
             registry=registry,
             sources=sources,
             tool_sets=tool_sets,
+            contexts=contexts,
             runs=runs,
             views=TrajectoryViews(store, runs),
             streams=StreamSlots(**settings.stream_limits(), metrics=metrics),
             admission=admission,
             client_turns=ClientTurns(store, runs),
+            conversations=Conversations(store),
             request_keys=IdempotencyStore(store, runs, admission, after_outage=settings.repeated_after_outage),
             metrics=metrics,
             retention=retention,
+            response_deletion=deletion,
             readiness=Readiness(runs, store, log_writer, roles, constrained=settings.constrained),
         )
 
@@ -143,6 +155,7 @@ def _egress(settings: OrchestratorSettings) -> Egress:
 def _driver_dependencies(
     settings: OrchestratorSettings,
     roles: dict[Role, ReplicaSet],
+    contexts: RoleContexts,
     registry: ToolRegistry,
     store: EventStore,
     log_writer: LogWriter,
@@ -155,7 +168,7 @@ def _driver_dependencies(
         registry=registry,
         metrics=metrics,
         failpoints=failpoints,
-        offers=ToolOffers(RoleContexts(roles), settings.retrieve_tools, settings.retrieve_above),
+        offers=ToolOffers(contexts, settings.retrieve_tools, settings.retrieve_above),
         stored_body=partial(stored_body, store),
         tool_timeout_s=settings.tool_timeout_s,
         constrained=settings.constrained,

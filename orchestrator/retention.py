@@ -107,6 +107,7 @@ class Retention:
                     time.begin(min(self._now(), await self._store.newest_end() or self._now()))
                     begun = True
                 await self._delete_old(Selection(time.now() - self._after))
+                await self._store.delete_unused_conversations(time.now() - self._after)
                 await self._store.forget_pruned(time.now() - max(self._after, MIN_REMEMBERED))
             except (StoreError, ExportFailed) as error:
                 _log.error("retention.failed", reason=str(error))
@@ -151,9 +152,16 @@ class Retention:
             if exported or not has_more:
                 return Batch(await self.delete(exported, audit=audit) if exported else 0, has_more, unreadable)
 
-    async def delete(self, rows: Sequence[TrajectoryRow | LogEnd], *, audit: AuditEntry | None) -> int:
-        """Delete trajectories that have ended and have not changed since their rows were read; their number."""
-        deleted = await self._store.delete(rows, at=self._time.now(), sets_in_use=self._sets_in_use, audit=audit)
+    async def delete(
+        self, rows: Sequence[TrajectoryRow | LogEnd], *, audit: AuditEntry | None, remembers: bool = True
+    ) -> int:
+        """Delete trajectories that have ended and have not changed since their rows were read; their number.
+
+        `remembers`: their ids are answered with 410 for a time.
+        """
+        deleted = await self._store.delete(
+            rows, at=self._time.now(), sets_in_use=self._sets_in_use, audit=audit, remembers=remembers
+        )
         self._metrics.pruned.inc(len(deleted))
         if deleted:
             _log.info("trajectories.pruned", number=len(deleted))

@@ -47,6 +47,9 @@ class View(Protocol):
     def headers(self, accepted: AcceptedRequest) -> Mapping[str, str]:
         """Headers of every answer."""
 
+    def watch(self, accepted: AcceptedRequest) -> None:
+        """Called as soon as a request was accepted whose answer is a document."""
+
     async def document(self, accepted: AcceptedRequest) -> bytes:
         """The JSON text of what the request has led to so far."""
 
@@ -68,6 +71,9 @@ class TrajectoryView:
     def headers(self, accepted: AcceptedRequest) -> Mapping[str, str]:
         """Where the trajectory is."""
         return {"Location": f"/v1/trajectories/{accepted.trajectory_id}"}
+
+    def watch(self, accepted: AcceptedRequest) -> None:
+        """Do nothing: the run has the trajectory."""
 
     async def document(self, accepted: AcceptedRequest) -> bytes:
         """The trajectory."""
@@ -123,6 +129,7 @@ async def _answer(
     lease = None if background or accepted.run is None else accepted.run.acquire()
     if slot is not None:
         return await _stream(orchestrator, owner, accepted, view, lease, headers, slot)
+    view.watch(accepted)
     if background:
         return json_response(await view.document(accepted), view.background_status, headers=headers)
     if accepted.run is not None and lease is not None:

@@ -29,22 +29,32 @@ _TEXT: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 
 class _BoundedRequest(Request):
+    is_read_again: ClassVar = False
+    _unread = b""
+
     async def body(self) -> bytes:
         if not hasattr(self, "_body"):
             chunks, size = [], 0
             async for chunk in self.stream():
                 size += len(chunk)
-                if size > MAX_BODY_BYTES:
-                    raise HTTPException(413, f"a body may have {MAX_BODY_BYTES} bytes at most here")
-                chunks.append(chunk)
-            self._body = b"".join(chunks)
+                # A body that is too large is read to its end: a client that still writes would not read the answer.
+                if size <= MAX_BODY_BYTES:
+                    chunks.append(chunk)
+            if size > MAX_BODY_BYTES:
+                raise HTTPException(413, f"a body may have {MAX_BODY_BYTES} bytes at most here")
+            self._unread = b"".join(chunks)
+            # FastAPI holds this until the request is answered, and only needs to know whether it is empty.
+            self._body = self._unread if self.is_read_again else self._unread[:1]
         return self._body
 
     async def json(self) -> Any:
-        body = await self.body()
-        if len(body) < _LARGE_BYTES:
-            return json.loads(body)
-        return await asyncio.to_thread(_bounded_json, body)
+        await self.body()
+        unread, self._unread = self._unread, b""
+        return await read_json(unread)
+
+
+class _RereadRequest(_BoundedRequest):
+    is_read_again = True
 
 
 class _SourceRequest(Request):
@@ -86,15 +96,27 @@ class BoundedBodyRoute(APIRoute):
         return handler
 
 
+class RereadBodyRoute(BoundedBodyRoute):
+    """Lets its functions read the bytes of the body, too."""
+
+    request_class = _RereadRequest
+
+
 class SourceBodyRoute(BoundedBodyRoute):
     """Takes bodies with a document, which stays packed: it is read in a process of its own."""
 
     request_class = _SourceRequest
 
 
+async def read_json(body: bytes) -> Any:
+    """The value of a body. Raises `HTTPException` for one with too many values, and the errors of `json.loads`."""
+    if len(body) < _LARGE_BYTES:
+        return json.loads(body)
+    return await asyncio.to_thread(_bounded_json, body)
+
+
 def _bounded_json(body: bytes) -> Any:
-    # An upper bound first, as most texts have few of these.
-    if _values(body) > MAX_VALUES and _values(_TEXT.sub(b"", body)) > MAX_VALUES:
+    if count_values(body) > MAX_VALUES:
         raise HTTPException(413, f"a body may hold {MAX_VALUES} values at most here")
     # The hook is Python code: while it is called, other threads get their turn.
     value = json.loads(body, object_hook=_same)
@@ -113,6 +135,12 @@ def _fields(body: Any) -> int:
         number += sum(map(len, nodes))
         level = [value for node in nodes for value in node]
     return number
+
+
+def count_values(text: bytes) -> int:
+    """The values of JSON text. No more than an upper bound where it has at most `MAX_VALUES`, as most texts have."""
+    bound = _values(text)
+    return bound if bound <= MAX_VALUES else _values(_TEXT.sub(b"", text))
 
 
 def _values(text: bytes) -> int:

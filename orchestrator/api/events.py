@@ -20,9 +20,9 @@ from alpha_umi.web.documentation import event_stream as documented
 from alpha_umi.web.scopes import User
 from orchestrator.assembly import Orchestrator
 from orchestrator.runs.manager import Run
-from orchestrator.store import StoreDamaged
+from orchestrator.store import StoreDamaged, TrajectoryRow
 from orchestrator.stream.follow import follow
-from orchestrator.stream.serialization import serialized
+from orchestrator.stream.serialization import Comment, serialized
 
 EventId = Annotated[int, Field(ge=0)]
 
@@ -51,13 +51,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         query: Annotated[EventsQuery, Query()],
         last_event_id: Annotated[EventId | SkipJsonSchema[None], Header()] = None,
     ) -> Response:
-        # The run is looked up before the row is read: a run that ends in between has published its events and written
-        # the log. A run that begins in between, with a further turn, is found by the second look-up.
-        run = orchestrator.runs.find(trajectory_id, owner=user.owner)
-        row = await orchestrator.store.get(trajectory_id, owner=user.owner)
-        run = orchestrator.runs.find(trajectory_id, owner=user.owner) or run
-        if run is None and row.finished_at is None:
-            run = await _resumed(orchestrator, trajectory_id, user.owner)
+        row, run = await attached(orchestrator, trajectory_id, owner=user.owner)
         after = query.after if last_event_id is None else last_event_id
         if after > row.last_seq:
             detail = f"trajectory {trajectory_id} has no event {after}; its last one is {row.last_seq}"
@@ -75,13 +69,21 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
     return router
 
 
-async def _resumed(orchestrator: Orchestrator, trajectory_id: str, owner: str) -> Run | None:
-    """The run of a trajectory that is not recovered yet; None while the process stops, or for an unreadable log."""
-    if orchestrator.runs.stopping:
-        return None
-    with contextlib.suppress(StoreDamaged):
-        return await orchestrator.runs.attach(trajectory_id, owner=owner)
-    return None
+async def attached(orchestrator: Orchestrator, trajectory_id: str, *, owner: str) -> tuple[TrajectoryRow, Run | None]:
+    """An owner's trajectory for a stream, and its run, which is started if the trajectory is not recovered yet.
+
+    There is no run after the end, while the process stops, and for an unreadable log. Raises `StoreError`.
+    """
+    runs = orchestrator.runs
+    # The run is looked up before the row is read: a run that ends in between has published its events and written the
+    # log. A run that begins in between, with a further turn, is found by the second look-up.
+    run = runs.find(trajectory_id, owner=owner)
+    row = await orchestrator.store.get(trajectory_id, owner=owner)
+    run = runs.find(trajectory_id, owner=owner) or run
+    if run is None and row.finished_at is None and not runs.stopping:
+        with contextlib.suppress(StoreDamaged):
+            run = await runs.attach(trajectory_id, owner=owner)
+    return row, run
 
 
 TRAJECTORY_STREAM = documented(*EVENT_NAMES)
@@ -117,7 +119,7 @@ def event_stream(
         closed(),
         headers={"Cache-Control": "no-cache", **(headers or {})},
         ping=KEEP_ALIVE_S,
-        ping_message_factory=lambda: ServerSentEvent(comment="keep-alive", sep="\n"),
+        ping_message_factory=lambda: Comment("keep-alive"),
         sep="\n",
         send_timeout=SLOW_READER_S,
         client_close_handler_callable=left,

@@ -23,7 +23,7 @@ from alpha_umi.web.keys import Principal
 from alpha_umi.web.scopes import User
 from orchestrator.api.answers import REPLAYED, IdempotencyKey, request_key
 from orchestrator.api.audit import audit_entry
-from orchestrator.api.bodies import BoundedBodyRoute
+from orchestrator.api.bodies import RereadBodyRoute
 from orchestrator.api.tools import public_record
 from orchestrator.assembly import Orchestrator
 from orchestrator.runs.idempotency import key_reused
@@ -43,7 +43,7 @@ _log = telemetry.logger(__name__)
 
 def create_router(orchestrator: Orchestrator) -> APIRouter:
     """Routes over one orchestrator."""
-    router = APIRouter(tags=["tools"], route_class=BoundedBodyRoute, dependencies=[Depends(orchestrator.sources.tried)])
+    router = APIRouter(tags=["tools"], route_class=RereadBodyRoute, dependencies=[Depends(orchestrator.sources.tried)])
     registry, keyed = orchestrator.registry, _KeyedCalls()
 
     @router.get("/v1/tools/{name}", summary="One tool, with an example call and its request")

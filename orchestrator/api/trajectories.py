@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -26,8 +25,6 @@ from orchestrator.runs.manager import Run
 from orchestrator.runs.views import MAX_PAGE_BYTES
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.store import RequestKey
-
-CANCEL_TIMEOUT_S = 10
 
 
 class ListQuery(BaseModel):
@@ -90,7 +87,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         if run is not None:
             act = audit_entry(user, "trajectory.cancelled", trajectory_id)
             run.driver.cancel("cancelled by the client", audit=act)
-            await _settled(run)
+            await run.ended()
         row = await store.get(trajectory_id, owner=user.owner)
         if row.finished_at is None:
             runs.require_open()
@@ -177,16 +174,6 @@ def create_turn_router(orchestrator: Orchestrator) -> APIRouter:
         return await carry_out(orchestrator, request, identity, accept, stream=body.stream, background=body.background)
 
     return router
-
-
-async def _settled(run: Run) -> None:
-    try:
-        async with asyncio.timeout(CANCEL_TIMEOUT_S):
-            await run.done.wait()
-    except TimeoutError as error:
-        raise ServiceError(
-            "storage-unavailable", "the trajectory is being cancelled, but this is not recorded yet"
-        ) from error
 
 
 def _require_strategy(settings: OrchestratorSettings, body: CreateTrajectory) -> None:

@@ -11,19 +11,23 @@ from weakref import WeakValueDictionary
 from alpha_umi.contract.problems import ServiceError
 from orchestrator.admission.admission import Admission
 from orchestrator.runs.manager import Run, RunManager
-from orchestrator.store import EventStore, IdempotencyKeyExists, IdempotencyRecord, RequestKey
+from orchestrator.store import EventStore, IdempotencyKeyExists, IdempotencyRecord, RequestKey, TurnRow
 
 HEADER = "Idempotency-Key"
 
 
 @dataclass(frozen=True)
 class AcceptedRequest:
-    """A committed request: its trajectory, its first row, and the run if it is active."""
+    """A committed request: its trajectory, its first row, and the run if it is active.
+
+    `turn` is its record, if it has one and has begun a turn just now.
+    """
 
     trajectory_id: str
     seq: int
     run: Run | None
     replayed: bool = False
+    turn: TurnRow | None = None
 
 
 AfterOutage = Literal["resume", "replay"]

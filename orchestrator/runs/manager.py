@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import uuid
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
@@ -14,12 +15,14 @@ from typing import Any, NamedTuple
 from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.trajectory import (
+    AwaitOutput,
     MessageAdded,
     Phase,
     State,
     TrajectoryCreated,
     TurnResumed,
     advance,
+    effect_of,
     replay,
 )
 from orchestrator.admission.admission import Admission
@@ -27,11 +30,14 @@ from orchestrator.admission.running_capacity import RunningCapacity
 from orchestrator.log import new_event, replay_stored_log
 from orchestrator.race import race
 from orchestrator.runs.driver import Driver, DriverDependencies
-from orchestrator.store import EventStore, RequestKey, SequenceConflict, TrajectoryRow
+from orchestrator.store import EventStore, RequestKey, SequenceConflict, StoreError, TrajectoryRow, TurnRecord
 from orchestrator.stream.broadcast import Broadcast
 from orchestrator.tools.tool_sets import ToolSet, ToolSets
 
 STOP_GRACE_S = 5.0
+CANCEL_TIMEOUT_S = 10
+# Before each further attempt at a trajectory whose driver has failed.
+AGAIN_AFTER_S = (1.0, 5.0, 30.0, 180.0, 900.0)
 
 _log = telemetry.logger(__name__)
 
@@ -78,6 +84,7 @@ class RunManager:
         self._active: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._attaching: dict[str, asyncio.Task[Run | None]] = {}
+        self._taken_up: dict[str, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
 
     @property
@@ -118,6 +125,14 @@ class RunManager:
         run = self._runs.get(trajectory_id)
         return run if run is not None and run.row.owner == owner else None
 
+    def waiting_for(self, call_id: str, *, owner: str) -> Run | None:
+        """The run of an owner's trajectory that waits for the output of a call."""
+        for run in self._runs.values():
+            effect = effect_of(run.driver.state) if run.row.owner == owner else None
+            if isinstance(effect, AwaitOutput) and effect.call_id == call_id:
+                return run
+        return None
+
     async def create(
         self,
         created: TrajectoryCreated,
@@ -127,8 +142,12 @@ class RunManager:
         metadata: Mapping[str, str],
         background: bool,
         request: RequestKey | None = None,
+        turn: TurnRecord | None = None,
     ) -> Run:
-        """Commit an owner's new trajectory with the tool set that it names, and start it. Raises `StoreError`."""
+        """Commit an owner's new trajectory with the tool set that it names, and start it. Raises `StoreError`.
+
+        `request` and `turn` are idempotency key and record of its request.
+        """
         self.require_open()
         trajectory_id = self._trajectory_id()
         self._dependencies.failpoints.reach("create.before_commit")
@@ -144,6 +163,7 @@ class RunManager:
             background=background,
             owner=owner,
             request=request,
+            turn=turn,
         )
         self._dependencies.failpoints.reach("create.after_commit")
         self._dependencies.executor.metrics.started.labels(strategy=created.strategy).inc()
@@ -152,7 +172,13 @@ class RunManager:
         return self._start(snapshot, background=background, detached=background or request is not None)
 
     async def continue_(
-        self, ended: RunSnapshot, message: MessageAdded | TurnResumed, *, background: bool, request: RequestKey | None
+        self,
+        ended: RunSnapshot,
+        message: MessageAdded | TurnResumed,
+        *,
+        background: bool,
+        request: RequestKey | None,
+        turn: TurnRecord | None = None,
     ) -> Run:
         """Commit a further user turn of a finished trajectory and start its run.
 
@@ -169,6 +195,7 @@ class RunManager:
             at=now,
             status=continued.status,
             request=request,
+            turn=turn,
         )
         self._dependencies.failpoints.reach("message.after_commit")
         _log.info("trajectory.continued", trajectory_id=ended.row.id, background=background)
@@ -264,12 +291,13 @@ class RunManager:
             await asyncio.wait(self._tasks, timeout=STOP_GRACE_S)
         if self._tasks:
             _log.warning("drain.cut_off", under_way=self.active_count)
+        tasks = (*self._tasks, *self._taken_up.values())
         self.cancel_all()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def cancel_all(self) -> None:
         """Cancel all tasks; the logs stay as they are."""
-        for task in self._tasks:
+        for task in (*self._tasks, *self._taken_up.values()):
             task.cancel()
 
     def _resume(self, snapshot: RunSnapshot) -> Run:
@@ -318,6 +346,9 @@ class RunManager:
             await run.driver.run()
         except Exception as error:
             _log.error("trajectory.abandoned", trajectory_id=run.id, exc_info=error)
+            if run.id not in self._taken_up and not self.stopping:
+                self._taken_up[run.id] = attempts = asyncio.create_task(self._take_up(run.id))
+                attempts.add_done_callback(lambda _: self._taken_up.pop(run.id))
         finally:
             del self._runs[run.id]
             self._active[run.row.owner] -= 1
@@ -327,6 +358,26 @@ class RunManager:
             run.driver.settled.set()
         if run.finished:
             self._record_end(run)
+
+    async def _take_up(self, trajectory_id: str) -> None:
+        """Drive an abandoned trajectory again until it ends, some times."""
+        for pause_s in AGAIN_AFTER_S:
+            # Not all at once, if many were abandoned together.
+            await asyncio.sleep(pause_s * random.uniform(1, 1.5))  # noqa: S311
+            try:
+                run = await self.attach_of_any_owner(trajectory_id)
+            except ServiceError:
+                # The process stops; the next one resumes it.
+                return
+            except StoreError as error:
+                _log.error("trajectory.not_recovered", trajectory_id=trajectory_id, reason=str(error))
+                continue
+            if run is None:
+                return
+            await run.done.wait()
+            if run.finished:
+                return
+        _log.error("trajectory.given_up", trajectory_id=trajectory_id, attempts=len(AGAIN_AFTER_S))
 
     def _record_end(self, run: Run) -> None:
         state = run.driver.state
@@ -379,6 +430,15 @@ class Run:
     async def settled(self) -> None:
         """Return when the trajectory waits for the client, has ended, or is not driven any more."""
         await self.driver.settled.wait()
+
+    async def ended(self) -> None:
+        """Return when a cancelled run has recorded its end. Raises `ServiceError` if that takes too long."""
+        try:
+            async with asyncio.timeout(CANCEL_TIMEOUT_S):
+                await self.done.wait()
+        except TimeoutError as error:
+            detail = "the trajectory is being cancelled, but this is not recorded yet"
+            raise ServiceError("storage-unavailable", detail) from error
 
     def acquire(self) -> RunLease:
         """A lease for a request that waits for the run."""

@@ -12,7 +12,7 @@ from orchestrator.log import read_event
 from orchestrator.race import race
 from orchestrator.runs.client_tools import ClientOutput, OutputRefused, already_submitted, too_late
 from orchestrator.runs.idempotency import AcceptedRequest
-from orchestrator.runs.manager import Run, RunManager
+from orchestrator.runs.manager import Run, RunManager, RunSnapshot
 from orchestrator.store import EventStore, RequestKey, SequenceConflict, TurnRecord
 
 # A step adds three turns to the history, a user turn one, an answer one.
@@ -65,12 +65,28 @@ class ClientTurns:
         await _wait_until_done(self._runs.find(trajectory_id, owner=owner))
         ended = await self._runs.load(trajectory_id, owner=owner)
         _require_ended(trajectory_id, ended.state)
-        _require_capacity(trajectory_id, ended.state, message.limits or ended.state.limits)
         try:
-            run = await self._runs.continue_(ended, message, background=background, request=request, turn=turn)
+            return await self.extend(ended, message, background=background, request=request, turn=turn)
         except SequenceConflict as error:
             raise _busy(trajectory_id, "another message continues it") from error
-        return AcceptedRequest(trajectory_id, ended.seq + 1, run)
+
+    async def extend(
+        self,
+        ended: RunSnapshot,
+        message: MessageAdded,
+        *,
+        background: bool,
+        request: RequestKey | None,
+        turn: TurnRecord | None = None,
+    ) -> AcceptedRequest:
+        """Continue a trajectory that was loaded after its end.
+
+        Raises `ServiceError` if it has no room, and `SequenceConflict` if its log does not end there any more.
+        """
+        await _wait_until_done(self._runs.find(ended.row.id, owner=ended.row.owner))
+        _require_capacity(ended.row.id, ended.state, message.limits or ended.state.limits)
+        run = await self._runs.continue_(ended, message, background=background, request=request, turn=turn)
+        return AcceptedRequest(ended.row.id, ended.seq + 1, run)
 
     async def _refusal(
         self, trajectory_id: str, call_id: str, error: OutputRefused | None = None, *, owner: str

@@ -13,6 +13,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from orchestrator.store.base import EventStore
+from orchestrator.store.conversations import ConversationRow, Entry, StoredItem, entry_of
 from orchestrator.store.errors import (
     IdempotencyKeyExists,
     NotStorable,
@@ -50,6 +51,8 @@ __all__ = [
     "SHARED",
     "AuditEntry",
     "AuditRow",
+    "ConversationRow",
+    "Entry",
     "EventStore",
     "IdempotencyKeyExists",
     "IdempotencyRecord",
@@ -67,6 +70,7 @@ __all__ = [
     "StoreMisconfigured",
     "StoreUnavailable",
     "StoredEvent",
+    "StoredItem",
     "ToolSourceRow",
     "TrajectoryExists",
     "TrajectoryNotFound",
@@ -75,6 +79,7 @@ __all__ = [
     "TurnRecord",
     "TurnRow",
     "UsedRate",
+    "entry_of",
     "open_store",
 ]
 

@@ -9,7 +9,8 @@ orchestrators on one database are not implemented.
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
+import builtins
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError
 from sqlalchemy.sql import Executable
 
 from alpha_umi.web.keys import DEFAULT_OWNER
+from orchestrator.store.conversations import ConversationStore
 from orchestrator.store.errors import (
     NotStorable,
     StoreDamaged,
@@ -44,6 +46,7 @@ from orchestrator.store.model import (
     NewEvent,
     Page,
     RequestKey,
+    Rows,
     Snapshot,
     StoredEvent,
     ToolSources,
@@ -88,6 +91,7 @@ from orchestrator.store.tables import (
     turn_removal,
     turns_of,
     turns_with,
+    unstored,
 )
 from orchestrator.store.writes import (
     IDEMPOTENCY_RETENTION,
@@ -112,7 +116,7 @@ class Converted(NamedTuple, Generic[Item]):
     is_cut: bool
 
 
-class EventStore(ABC):
+class EventStore(ConversationStore):
     """Append-only logs of trajectories, their rows, and the registered tool sources.
 
     Every method may raise `StoreUnavailable`; the same store works again when the fault is gone. A caller that is
@@ -273,6 +277,10 @@ class EventStore(ABC):
         """The newest records of an owner's requests that carry this conversation. Raises `StoreDamaged`."""
         return (await self._read(turns_with(digest, owner=owner, limit=limit), read_turn)).items
 
+    async def unstored(self, *, but: Collection[str] = (), limit: int = 50) -> Rows:
+        """Trajectories of ended responses with `store: false`, of all owners, but for some. Raises `StoreDamaged`."""
+        return (await self._read(unstored(but=but, limit=limit), read_trajectory)).items
+
     async def delete_turn(self, trajectory_id: str, seq: int, *, owner: str) -> bool:
         """Delete the record of a request; False if there was none."""
         statement = turn_removal(trajectory_id, seq, owner=owner)
@@ -410,16 +418,19 @@ class EventStore(ABC):
         at: datetime,
         sets_in_use: Callable[[], Collection[str]],
         audit: AuditEntry | None = None,
+        remembers: bool = True,
     ) -> Ids:
         """Delete trajectories whose rows were read; the ids of those that have ended and have not changed since.
 
         Tool sets that no trajectory uses are deleted, too, except those `sets_in_use`, which is called in the thread of
-        the write. The space is given back to the file system, where the database can do that.
+        the write. With `remembers` the ids stay known as deleted. The space is given back to the file system, where the
+        database can do that.
         """
         ends = [(row.id, row.last_seq) for row in rows]
 
         def work(connection: Connection) -> list[str]:
-            return delete_trajectories(connection, ends, at=at, sets_in_use=sets_in_use(), audit=audit)
+            used = sets_in_use()
+            return delete_trajectories(connection, ends, at=at, sets_in_use=used, audit=audit, remembers=remembers)
 
         deleted = await self._transact(work)
         await self._give_back_space()
@@ -479,6 +490,9 @@ class EventStore(ABC):
         result = await asyncio.get_running_loop().run_in_executor(self._write_thread, transaction)
         self._commits += 1
         return result
+
+    async def _rows(self, statement: Executable, convert: Callable[[Row], Item]) -> builtins.list[Item]:
+        return (await self._read(statement, convert)).items
 
     async def _read(
         self, statement: Executable, convert: Callable[[Row], Item], *, max_bytes: int | None = None

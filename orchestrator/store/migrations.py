@@ -158,7 +158,22 @@ def create_turns(connection: Connection) -> None:
         " seq INTEGER NOT NULL, owner TEXT NOT NULL, interface TEXT NOT NULL, document TEXT NOT NULL, digest TEXT,"
         " conversation TEXT, at TEXT NOT NULL, PRIMARY KEY (trajectory_id, seq))",
         "CREATE INDEX turns_with_digest ON turns (owner, digest) WHERE digest IS NOT NULL",
+        "CREATE INDEX turns_unstored ON turns (trajectory_id) WHERE json_extract(document, '$.store') = 0",
         "CREATE INDEX turns_of_conversation ON turns (conversation) WHERE conversation IS NOT NULL",
+    ):
+        connection.exec_driver_sql(statement)
+
+
+def create_conversations(connection: Connection) -> None:
+    """Conversations, and what clients put into them."""
+    for statement in (
+        "CREATE TABLE conversations (id TEXT PRIMARY KEY NOT NULL, owner TEXT NOT NULL, created_at TEXT NOT NULL,"
+        " metadata TEXT NOT NULL)",
+        "CREATE TABLE conversation_items (conversation_id TEXT NOT NULL REFERENCES conversations (id)"
+        " ON DELETE CASCADE, position INTEGER NOT NULL, id TEXT NOT NULL, at TEXT NOT NULL, document TEXT NOT NULL,"
+        " PRIMARY KEY (conversation_id, position))",
+        "CREATE INDEX conversations_oldest ON conversations (created_at)",
+        "CREATE UNIQUE INDEX conversation_items_by_id ON conversation_items (conversation_id, id)",
     ):
         connection.exec_driver_sql(statement)
 
@@ -186,6 +201,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     add_retention,
     create_rates,
     create_turns,
+    create_conversations,
 )
 
 

@@ -37,10 +37,12 @@ def delete_trajectories(
     at: datetime,
     sets_in_use: Collection[str],
     audit: AuditEntry | None = None,
+    remembers: bool = True,
 ) -> list[str]:
     """Delete those of the trajectories that have ended and whose log still ends where it is said to; their ids.
 
-    `ends` are ids with the last sequence number of the log, `sets_in_use` the tool sets that are in memory.
+    `ends` are ids with the last sequence number of the log, `sets_in_use` the tool sets that are in memory. With
+    `remembers` the ids stay known as deleted.
     """
     rows = [_ended(connection, trajectory_id, last_seq) for trajectory_id, last_seq in ends]
     gone = [row for row in rows if row is not None]
@@ -49,7 +51,8 @@ def delete_trajectories(
         return []
     connection.execute(delete(EVENTS).where(EVENTS.c.trajectory_id.in_(ids)))
     connection.execute(delete(TRAJECTORIES).where(TRAJECTORIES.c.id.in_(ids)))
-    connection.execute(insert(PRUNED), [{**row, "at": encode_time(at)} for row in gone])
+    if remembers:
+        connection.execute(insert(PRUNED), [{**row, "at": encode_time(at)} for row in gone])
     # One look-up in an index for each set: there are few sets, and can be millions of trajectories.
     is_used = exists().where(TRAJECTORIES.c.tool_set == TOOL_SETS.c.digest)
     connection.execute(delete(TOOL_SETS).where(~is_used, TOOL_SETS.c.digest.not_in(sorted(sets_in_use))))

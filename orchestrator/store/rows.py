@@ -160,6 +160,12 @@ def decode_time(text: str) -> datetime:
     return time.astimezone(UTC)
 
 
+def read_object(text: str, *, place: str) -> dict[str, Any]:
+    """The JSON object that a column holds. Raises `StoreDamaged`, which names the place."""
+    with _reading(place):
+        return _object(text)
+
+
 @contextmanager
 def _reading(place: str) -> Iterator[None]:
     try:

@@ -30,6 +30,7 @@ from sqlalchemy import (
     func,
     null,
     select,
+    text,
     tuple_,
     update,
 )
@@ -151,7 +152,31 @@ TURNS = Table(
     Column("at", Text, nullable=False),
 )
 Index("turns_with_digest", TURNS.c.owner, TURNS.c.digest, sqlite_where=TURNS.c.digest.is_not(None))
+# Of a trajectory that is deleted when it has ended. The text is that of the migration, which the index is bound to.
+UNSTORED = text("json_extract(document, '$.store') = 0")
+Index("turns_unstored", TURNS.c.trajectory_id, sqlite_where=UNSTORED)
 Index("turns_of_conversation", TURNS.c.conversation, sqlite_where=TURNS.c.conversation.is_not(None))
+
+# Conversations, and what clients put into them. The turns that name one belong to it, too.
+CONVERSATIONS = Table(
+    "conversations",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("metadata", Text, nullable=False),
+)
+Index("conversations_oldest", CONVERSATIONS.c.created_at)
+CONVERSATION_ITEMS = Table(
+    "conversation_items",
+    METADATA,
+    Column("conversation_id", Text, ForeignKey("conversations.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("document", Text, nullable=False),
+)
+Index("conversation_items_by_id", CONVERSATION_ITEMS.c.conversation_id, CONVERSATION_ITEMS.c.id, unique=True)
 
 # The rates of owners: until when the units that they used count.
 RATES = Table(
@@ -279,6 +304,14 @@ def turns_with(digest: str, *, owner: str, limit: int) -> Select[Any]:
     """The newest requests that carry a conversation."""
     mine = (TURNS.c.owner == owner, TURNS.c.digest == digest)
     return select(TURNS).where(*mine).order_by(TURNS.c.at.desc(), TURNS.c.seq.desc()).limit(limit)
+
+
+def unstored(*, but: Collection[str], limit: int) -> Select[Any]:
+    """Trajectories of requests that are deleted now, but for some: they have ended, or wait for a client."""
+    is_over = TRAJECTORIES.c.finished_at.is_not(None) | (TRAJECTORIES.c.status == "requires_action")
+    listed = select(TURNS.c.trajectory_id).where(UNSTORED)
+    rows = select(TRAJECTORIES).where(TRAJECTORIES.c.id.in_(listed), is_over)
+    return rows.where(TRAJECTORIES.c.id.not_in(sorted(but))).limit(limit)
 
 
 def turn_removal(trajectory_id: str, seq: int, *, owner: str) -> Delete:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
+from alpha_umi import telemetry
 from alpha_umi.contract.stream_events import LiveEvent
 from alpha_umi.trajectory import ToolObserved
 from orchestrator.log import LoggedEvent
@@ -22,13 +23,19 @@ MAX_QUEUED_BYTES: Final = 256 * 1024
 # Of an item without its texts.
 _ITEM_BYTES: Final = 256
 
+_log = telemetry.logger(__name__)
+
 
 @dataclass(frozen=True)
 class Unlogged:
-    """An event between row `after` of the log and the next one."""
+    """An event between row `after` of the log and the next one.
+
+    `start` is the number of characters that the role had written before a text.
+    """
 
     event: LiveEvent
     after: int
+    start: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,7 @@ class Broadcast:
         self._listeners: set[Listener] = set()
         self._closed: Closed | None = None
         self._notice: Unlogged | None = None
+        self._folds: list[Callable[[LoggedEvent], object]] = []
 
     @property
     def has_listeners(self) -> bool:
@@ -104,8 +112,20 @@ class Broadcast:
         finally:
             self._listeners.discard(listener)
 
+    def fold(self, take: Callable[[LoggedEvent], object]) -> None:
+        """Pass every row from now on to a function that takes little time. If it raises, it gets no more."""
+        self._folds.append(take)
+
     def publish(self, items: Sequence[FeedItem]) -> None:
         """Send items to every listener."""
+        for take in tuple(self._folds):
+            try:
+                for item in items:
+                    if isinstance(item, LoggedEvent):
+                        take(item)
+            except Exception as error:
+                _log.error("fold.failed", exc_info=error)
+                self._folds.remove(take)
         if not self._listeners:
             return
         for item in items:

@@ -20,6 +20,21 @@ SEPARATOR = "\n"
 RETRY_MS = 1_000
 
 
+class Comment(ServerSentEvent):
+    """A comment, without the blank line that would end an event.
+
+    After an event with an id, httpx-sse and the official OpenAI client for Python take that line for an event without
+    data; the latter fails on it.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(comment=text, sep=SEPARATOR)
+
+    def encode(self) -> bytes:
+        """The comment as bytes."""
+        return super().encode().removesuffix(SEPARATOR.encode())
+
+
 async def serialized(
     items: AsyncGenerator[Followed, None], trajectory: TrajectoryRow
 ) -> AsyncGenerator[ServerSentEvent, None]:

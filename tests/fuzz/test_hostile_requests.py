@@ -153,10 +153,12 @@ def strange_addresses(path: str) -> Iterator[str]:
 
 
 def complaint(response: httpx.Response, case: str) -> Iterator[str]:
-    """The defect of an answer: a server error, or an error without a problem document."""
+    """The defect of an answer: a server error, or an error without a problem document or OpenAI's form."""
     if response.status_code >= 400:
-        document = response.headers["content-type"] == "application/problem+json"
-        if response.status_code >= 500 or not document or response.json()["status"] != response.status_code:
+        is_problem = response.headers["content-type"] == "application/problem+json"
+        document = response.json() if is_problem or response.headers["content-type"] == "application/json" else {}
+        is_known = document.get("status") == response.status_code if is_problem else "code" in document.get("error", {})
+        if response.status_code >= 500 or not is_known:
             yield f"{case}: {response.status_code} {response.text}"
 
 

@@ -12,11 +12,13 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import event
+from starlette.routing import WebSocketRoute
 from support.mcp_clients import begin_session, headers_of, message
 from support.openapi_documents import OK, openapi_document
 from support.orchestrator_process import orchestrator_process
 from support.orchestrator_world import Client, World
 from support.scripted_roles import call, decide, hang, in_turn, say
+from websockets.asyncio.client import connect
 
 from alpha_umi.web.key_file import Grant, new_key
 from alpha_umi.web.keys import ALL_SCOPES, Scope
@@ -75,7 +77,7 @@ async def owners(world: World, grants: dict[str, frozenset[Scope]], **settings: 
 
 
 class Belongings:
-    """What ann has: a waiting and a finished trajectory, a source with a tool, and an idempotency key."""
+    """What ann has: a waiting and a finished trajectory, a source with a tool, an idempotency key, a conversation."""
 
     def __init__(self, running: Owners, address: str) -> None:
         self.running = running
@@ -96,11 +98,17 @@ class Belongings:
         self.finished = finished.json()["id"]
         assert finished.json()["status"] == "completed"
         world.roles.planner = in_turn(*[decide("done", "conclusion")] * 20)
+        question = {"model": "alpha-umi", "input": f"{CANARY} question", "tools": []}
+        self.response = (await self.running.post("ann", "/v1/responses", question)).json()["id"]
+        spoken = {"items": [{"role": "user", "content": f"{CANARY} message"}]}
+        self.conversation = (await self.running.post("ann", "/v1/conversations", spoken)).json()["id"]
 
     async def seen(self) -> Any:
         """What ann sees of it all."""
         ann = self.running.http["ann"]
-        paths = ("/v1/trajectories", f"/v1/trajectories/{self.waiting}", "/v1/tools", "/v1/tool-sources")
+        paths = ["/v1/trajectories", f"/v1/trajectories/{self.waiting}", "/v1/tools", "/v1/tool-sources"]
+        paths += [f"/v1/responses/{self.response}", f"/v1/responses/{self.response}/input_items"]
+        paths += [CONVERSATION.format(self.conversation), f"{CONVERSATION}/items".format(self.conversation)]
         return [(await ann.get(path)).json() for path in paths]
 
 
@@ -162,6 +170,25 @@ async def creates(belongings: Belongings, http: httpx.AsyncClient) -> None:
     assert f"{CANARY}_tool" not in everything.json()["tools"]
 
 
+async def chats(belongings: Belongings, http: httpx.AsyncClient) -> None:
+    """The output of ann's call is the history of another trajectory; ann's tools do not exist."""
+    made = {"id": belongings.call_id, "type": "function", "function": {"name": "read_thermometer", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "What is it?"},
+        {"role": "assistant", "content": None, "tool_calls": [made]},
+        {"role": "tool", "tool_call_id": belongings.call_id, "content": "99"},
+    ]
+    own = await http.post("/v1/chat/completions", json={"model": "alpha-umi", "messages": messages})
+    assert own.status_code == 200, own.text
+    assert belongings.waiting.removeprefix("traj_") not in own.text
+    assert CANARY not in own.text
+    tools = [{"type": "alpha_umi:registered", "names": [f"{CANARY}_tool"]}]
+    unknown_tool = await http.post(
+        "/v1/chat/completions", json={"model": "alpha-umi", "messages": messages, "tools": tools}
+    )
+    assert (unknown_tool.status_code, unknown_tool.json()["error"]["code"]) == (400, "unknown_tool")
+
+
 async def registers(belongings: Belongings, http: httpx.AsyncClient) -> None:
     """A source of the same name is another source."""
     address = "http://127.0.0.1:9"
@@ -180,6 +207,62 @@ async def prunes(belongings: Belongings, http: httpx.AsyncClient) -> None:
 
 async def reads_audit(belongings: Belongings, http: httpx.AsyncClient) -> None:
     """It is the operator's, of whatever owner; see the scopes."""
+
+
+async def begins_conversation(belongings: Belongings, http: httpx.AsyncClient) -> None:
+    """It is empty, whatever others have."""
+    own = await http.post("/v1/conversations", json={})
+    items = await http.get(f"/v1/conversations/{own.json()['id']}/items")
+    assert items.json()["data"] == []
+
+
+async def compacts(belongings: Belongings, http: httpx.AsyncClient) -> None:
+    """Ann's response is as unknown as any other."""
+    mine, nothing = belongings.response, "x" * len(belongings.response)
+    body = {"model": "alpha-umi"}
+    answers = [
+        await http.post("/v1/responses/compact", json=body | {"previous_response_id": response})
+        for response in (mine, nothing)
+    ]
+    assert answers[0].status_code == 404, answers[0].text
+    assert without_ids(answers[0], mine) == without_ids(answers[1], nothing)
+
+
+async def continues_nothing(belongings: Belongings, http: httpx.AsyncClient) -> None:
+    """Neither a response of ann's, nor an item that it wrote, nor her conversation."""
+    body = {"model": "alpha-umi", "tools": []}
+    own = await http.post("/v1/responses", json=body | {"input": "Hello"})
+    assert own.status_code == 200
+    item = belongings.response.replace("resp_", "msg_")
+    for continued in (
+        {"input": "Hello", "previous_response_id": belongings.response},
+        {"input": "Hello", "conversation": belongings.conversation},
+        {"input": [{"type": "item_reference", "id": item}, {"role": "user", "content": "Hello"}]},
+    ):
+        response = await http.post("/v1/responses", json=body | continued)
+        assert response.status_code in (400, 404), response.text
+        assert CANARY not in response.text
+
+
+CONVERSATION = "/v1/conversations/{}"
+IN_CONVERSATION: list[tuple[str, str, Any]] = [
+    ("GET", "", None),
+    ("POST", "", {"metadata": {}}),
+    ("DELETE", "", None),
+    ("GET", "/items", None),
+    ("POST", "/items", {"items": [{"role": "user", "content": "mine"}]}),
+    ("GET", "/items/{item_id}", None),
+    ("DELETE", "/items/{item_id}", None),
+]
+
+
+async def continues_nothing_on_a_web_socket(belongings: Belongings, http: httpx.AsyncClient) -> None:
+    address = str(http.base_url.join("/v1/responses")).replace("http", "ws", 1)
+    request = {"type": "response.create", "model": "alpha-umi", "input": "x"}
+    async with connect(address, additional_headers={"Authorization": http.headers["Authorization"]}) as socket:
+        await socket.send(json.dumps(request | {"previous_response_id": belongings.response}))
+        error = json.loads(await socket.recv())
+    assert (error["status"], error["error"]["code"]) == (404, "previous_response_not_found")
 
 
 async def speaks_mcp(belongings: Belongings, http: httpx.AsyncClient) -> None:
@@ -225,6 +308,23 @@ PROBES: dict[tuple[str, str], Probe] = {
     ("POST", "/v1/tool-sources"): registers,
     ("DELETE", "/v1/tool-sources/{name}"): unknown("DELETE", "/v1/tool-sources/{}", of=f"{CANARY}_shop"),
     ("GET", "/v1/audit"): reads_audit,
+    ("POST", "/v1/responses"): continues_nothing,
+    ("WEBSOCKET", "/v1/responses"): continues_nothing_on_a_web_socket,
+    **{
+        (method, f"/v1/responses/{{response_id}}{rest}"): unknown(method, f"/v1/responses/{{}}{rest}", of="response")
+        for method, rest in [("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/input_items")]
+    },
+    ("POST", "/v1/chat/completions"): chats,
+    ("POST", "/v1/conversations"): begins_conversation,
+    ("POST", "/v1/responses/compact"): compacts,
+    **{
+        (method, f"/v1/conversations/{{conversation_id}}{rest}"): unknown(
+            method, CONVERSATION + rest.format(item_id="msg_1"), body, of="conversation"
+        )
+        for method, rest, body in IN_CONVERSATION
+    },
+    ("GET", "/v1/models"): shows_nothing("/v1/models"),
+    ("GET", "/v1/models/{model:path}"): shows_nothing("/v1/models/alpha-umi"),
     ("ANY", "/mcp"): speaks_mcp,
 }
 
@@ -233,14 +333,14 @@ def routes_of(running: Owners) -> dict[tuple[str, str], Any]:
     return {
         (method, getattr(route, "path", "")): route
         for route in running.app.routes
-        for method in getattr(route, "methods", None) or ("ANY",)
+        for method in getattr(route, "methods", None) or ("WEBSOCKET" if isinstance(route, WebSocketRoute) else "ANY",)
         if method != "HEAD" and getattr(route, "path", "") not in OPEN
     }
 
 
 @pytest.mark.parametrize("scopes", [USER, ALL_SCOPES], ids=["user", "operator"])
 async def test_no_route_shows_or_changes_anything_of_another_owner(world: World, scopes: frozenset[Scope]) -> None:
-    async with owners(world, {"ann": USER, "bob": scopes}, mcp=True, mcp_tools=True) as running:
+    async with owners(world, {"ann": USER, "bob": scopes}, mcp_tools=True) as running:
         belongings = Belongings(running, "http://127.0.0.1:9")
         await belongings.create(world)
         before = await belongings.seen()
@@ -257,7 +357,8 @@ async def test_no_route_shows_or_changes_anything_of_another_owner(world: World,
 
 
 async def test_every_route_names_the_scope_that_it_needs(world: World) -> None:
-    async with owners(world, {"ann": USER}) as running:
+    """Apart from `/mcp`, which checks it itself."""
+    async with owners(world, {"ann": USER}, mcp=False) as running:
         checks = {require("use").__code__}
         for place, route in routes_of(running).items():
             dependencies = [each.call for each in route.dependant.dependencies]
@@ -274,7 +375,11 @@ async def test_every_query_of_a_request_names_the_owner(world: World) -> None:
         await ann.get(f"/v1/trajectories/{belongings.finished}/events")
         await ann.post(f"/v1/trajectories/{belongings.finished}/messages", json={"content": "And now?"})
         await ann.post(f"/v1/trajectories/{belongings.waiting}/cancel")
-        tables = re.compile(r"\bFROM (trajectories|idempotency_keys|tool_sources|audit|summaries)\b")
+        messages = [{"role": "user", "content": "x"}]
+        for _ in range(2):
+            answer = await ann.post("/v1/chat/completions", json={"model": "alpha-umi", "messages": messages})
+            messages += [answer.json()["choices"][0]["message"], *messages[:1]]
+        tables = re.compile(r"\bFROM (trajectories|idempotency_keys|tool_sources|audit|summaries|turns)\b")
         reads = [statement for statement in running.reads if tables.search(statement)]
         assert len(reads) > 5
         for statement in reads:
@@ -301,7 +406,7 @@ async def test_every_query_of_a_request_names_the_owner(world: World) -> None:
 async def test_a_key_without_the_scope_is_refused_by_its_name(
     world: World, scope: Scope, method: str, path: str, body: Any
 ) -> None:
-    async with owners(world, {"ann": ALL_SCOPES - {scope}}, mcp=True) as running:
+    async with owners(world, {"ann": ALL_SCOPES - {scope}}) as running:
         response = await running.http["ann"].request(method, path, json=body)
         assert response.status_code == 403
         problem = response.json()

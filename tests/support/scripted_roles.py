@@ -43,7 +43,7 @@ USAGE = UsageModel(prompt_tokens=10, completion_tokens=5)
 class Reply:
     """A role's response to a request. `deltas` are sent first if the request wants a stream.
 
-    With `until`, nothing is sent before that event.
+    With `until`, nothing is sent before that event; `pause_s` seconds pass before each delta.
     """
 
     body: bytes
@@ -54,6 +54,7 @@ class Reply:
     cut: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     until: asyncio.Event | None = None
+    pause_s: float = 0.0
 
 
 Script = Callable[[dict[str, Any]], Reply]
@@ -66,7 +67,7 @@ def decide(thought: str, decision: Decision, *, attempts: int = 1) -> Reply:
     return _reply(answer, [f"{word} " for word in thought.split()])
 
 
-def call(name: str, *, call_unfinished: bool = False, **arguments: Any) -> Reply:
+def call(name: str, /, *, call_unfinished: bool = False, **arguments: Any) -> Reply:
     """The caller calls."""
     action, text = ActionModel(name=name, arguments=arguments), write_call(name, arguments)
     answer = CallAnswer(action=action, text=text, call_unfinished=call_unfinished, usage=USAGE, timings=Timings())
@@ -233,6 +234,8 @@ class ScriptedRoles:
     async def _events(self, reply: Reply, role: Role, request: Request | None) -> AsyncIterator[str]:
         try:
             for text in reply.deltas or ("…",):
+                if reply.pause_s:
+                    await asyncio.sleep(reply.pause_s)
                 yield f"event: delta\ndata: {json.dumps({'text': text})}\n\n"
             if reply.hang and request is not None:
                 await asyncio.Event().wait()

@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.openapi_documents import openapi_document
 
@@ -125,6 +125,7 @@ SCHEMAS = st.recursive(
 
 
 @given(SCHEMAS)
+@settings(deadline=None)
 def test_a_schema_that_allows_a_value_has_an_example(schema: Any) -> None:
     assert example(schema) != "none"
 
