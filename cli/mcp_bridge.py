@@ -86,7 +86,7 @@ class _Bridge:
             case MCPError():
                 return error
             case _Refused(problem=problem) if problem.kind == "not-found":
-                reason = f"{self._address} does not serve MCP: start the orchestrator with ALPHA_UMI_MCP=true"
+                reason = f"{self._address} does not serve MCP: is it an orchestrator, and without ALPHA_UMI_MCP=false?"
             case _Refused(problem=problem):
                 reason = f"{problem.title}: {problem.detail}"
             case _:

@@ -9,7 +9,7 @@ from cli.options import ApiKey, StateDir, Url, orchestrator_address
 def mcp(url: Url = None, api_key: ApiKey = None, state_dir: StateDir = None) -> None:
     """Serve an orchestrator's tools to an MCP client on standard input and output.
 
-    The orchestrator must run with ALPHA_UMI_MCP=true. The client starts this command and ends it.
+    The client starts this command and ends it.
     """
     address = orchestrator_address(url, state_dir)
     try:

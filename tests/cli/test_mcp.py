@@ -35,7 +35,7 @@ async def test_it_offers_what_the_orchestrator_offers(world: World, mode: str) -
 
     key = secrets.token_hex(32)
     async with (
-        world.orchestrator(mcp=True, mcp_tools=True, api_keys=key) as client,
+        world.orchestrator(mcp_tools=True, api_keys=key) as client,
         McpClient(bridge(str(client.http.base_url), key=key), mode=mode) as mcp,
     ):
         tools = [tool.name for tool in (await mcp.list_tools()).tools]
@@ -56,7 +56,7 @@ async def test_a_call_that_is_cancelled_or_a_client_that_leaves_cancels_the_traj
     world: World, mode: str, leaves: bool
 ) -> None:
     world.roles.planner = lambda _: hang()
-    async with world.orchestrator(mcp=True) as client:
+    async with world.orchestrator() as client:
         async with McpClient(bridge(str(client.http.base_url)), mode=mode) as mcp:
             calling = asyncio.create_task(mcp.call_tool("run", {"instruction": "What is it?"}))
             await until(lambda: client.orchestrator.runs.active_count == 1)
@@ -78,9 +78,9 @@ async def test_it_says_what_is_wrong_and_goes_on_when_it_is_not_any_more(world: 
         with pytest.raises(MCPError, match=f"the orchestrator at {address} cannot be reached"):
             await mcp.list_tools()
         for settings, refusal in (
-            ({}, "start the orchestrator with ALPHA_UMI_MCP=true"),
-            ({"mcp": "true", "api_keys": secrets.token_hex(32)}, "A valid bearer key is needed"),
-            ({"mcp": "true", "api_keys": key}, None),
+            ({"mcp": "false"}, "does not serve MCP: .* ALPHA_UMI_MCP=false"),
+            ({"api_keys": secrets.token_hex(32)}, "A valid bearer key is needed"),
+            ({"api_keys": key}, None),
         ):
             with orchestrator_process({**world.environment(), "port": port, **settings}):
                 if refusal is None:

@@ -7,6 +7,9 @@ import json
 import secrets
 import subprocess
 import sys
+import threading
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import httpx
@@ -29,7 +32,7 @@ from support.orchestrator_world import Client, World
 from support.scripted_roles import call, decide, hang, in_turn, problem, say
 from support.serving_on_loopback import until
 
-from orchestrator.mcp import endpoint, server
+from orchestrator.mcp import endpoint, mount, server
 
 RUN: dict[str, Any] = {"instruction": "What does a lamp cost?"}
 
@@ -62,7 +65,7 @@ async def test_a_run_reports_its_steps_and_answers(world: World, mode: str) -> N
     async def progress(progress: float, total: float | None, message: str | None) -> None:
         reported.append((progress, total, message))
 
-    async with world.orchestrator(mcp=True) as client, mcp_client(address_of(client), mode) as mcp:
+    async with world.orchestrator() as client, mcp_client(address_of(client), mode) as mcp:
         assert [tool.name for tool in (await mcp.list_tools()).tools] == ["run", "get_trajectory"]
         result = await mcp.call_tool("run", RUN | {"max_steps": 4, "tools": ["look_up"]}, progress_callback=progress)
         assert (result.is_error, texts(result)) == (False, ["The lamp costs 9."])
@@ -77,7 +80,7 @@ async def test_a_run_reports_its_steps_and_answers(world: World, mode: str) -> N
 @pytest.mark.parametrize("mode", ERAS)
 async def test_a_run_without_an_answer_says_why(world: World, mode: str) -> None:
     world.roles.planner = in_turn(decide("Nothing fits.", "give up"), problem("context-exceeded", "too long"))
-    async with world.orchestrator(mcp=True) as client, mcp_client(address_of(client), mode) as mcp:
+    async with world.orchestrator() as client, mcp_client(address_of(client), mode) as mcp:
         for reason in (
             "gave_up: the planner gave up: Nothing fits.",
             "failed: planner service refused the request: too long",
@@ -105,7 +108,7 @@ async def test_a_run_without_an_answer_says_why(world: World, mode: str) -> None
 async def test_arguments_at_fault_are_named(
     world: World, mode: str, name: str, arguments: dict[str, Any], reason: str
 ) -> None:
-    async with world.orchestrator(mcp=True) as client, mcp_client(address_of(client), mode) as mcp:
+    async with world.orchestrator() as client, mcp_client(address_of(client), mode) as mcp:
         result = await mcp.call_tool(name, arguments)
         assert result.is_error
         assert reason in texts(result)[0], texts(result)
@@ -115,7 +118,7 @@ async def test_arguments_at_fault_are_named(
 @pytest.mark.parametrize("mode", ERAS)
 async def test_a_cancelled_call_cancels_the_trajectory(world: World, mode: str) -> None:
     world.roles.planner = lambda _: hang()
-    async with world.orchestrator(mcp=True) as client, mcp_client(address_of(client), mode) as mcp:
+    async with world.orchestrator() as client, mcp_client(address_of(client), mode) as mcp:
         calling = asyncio.create_task(mcp.call_tool("run", RUN))
         await until(lambda: client.orchestrator.runs.active_count == 1)
         calling.cancel()
@@ -127,7 +130,7 @@ async def test_a_cancelled_call_cancels_the_trajectory(world: World, mode: str) 
 @pytest.mark.parametrize("mode", ERAS)
 async def test_a_client_that_leaves_cancels_the_trajectory(world: World, mode: str) -> None:
     world.roles.planner = lambda _: hang()
-    async with world.orchestrator(mcp=True) as client:
+    async with world.orchestrator() as client:
         session = (await begin_session(client.http)).headers.get("mcp-session-id")
         request = message("tools/call", {"name": "run", "arguments": RUN}, mode=mode)
         headers = headers_of(request, mode=mode, session=session)
@@ -140,7 +143,7 @@ async def test_a_client_that_leaves_cancels_the_trajectory(world: World, mode: s
 @pytest.mark.parametrize("mode", ERAS)
 async def test_registered_tools_are_offered_and_called(world: World, mode: str) -> None:
     world.shop.details = {"lamp": {"price": 9}}
-    async with world.orchestrator(mcp=True, mcp_tools=True) as client, mcp_client(address_of(client), mode) as mcp:
+    async with world.orchestrator(mcp_tools=True) as client, mcp_client(address_of(client), mode) as mcp:
         tools = {tool.name: tool for tool in (await mcp.list_tools()).tools}
         assert list(tools) == ["run", "get_trajectory", "look_up", "reserve", "order"]
         assert tools["look_up"].input_schema["required"] == ["item"]
@@ -160,7 +163,7 @@ async def test_registered_tools_are_offered_and_called(world: World, mode: str) 
 
 @pytest.mark.parametrize("mode", ERAS)
 async def test_without_the_setting_no_registered_tool_can_be_called(world: World, mode: str) -> None:
-    async with world.orchestrator(mcp=True) as client, mcp_client(address_of(client), mode) as mcp:
+    async with world.orchestrator() as client, mcp_client(address_of(client), mode) as mcp:
         with pytest.raises(MCPError, match="Unknown tool: look_up"):
             await mcp.call_tool("look_up", {"item": "lamp"})
         with pytest.raises(MCPError, match="cursor"):
@@ -177,7 +180,7 @@ async def register(client: Client, names: list[str], base_url: str = "http://127
 
 @pytest.mark.parametrize("mode", ERAS)
 async def test_thousands_of_tools_come_in_pages(world: World, mode: str) -> None:
-    async with world.orchestrator(mcp=True, mcp_tools=True) as client, mcp_client(address_of(client), mode) as mcp:
+    async with world.orchestrator(mcp_tools=True) as client, mcp_client(address_of(client), mode) as mcp:
         names = [f"tool_{number}" for number in range(2_000)]
         await register(client, names)
         listed: list[str] = []
@@ -192,7 +195,7 @@ async def test_thousands_of_tools_come_in_pages(world: World, mode: str) -> None
 
 @pytest.mark.parametrize("mode", ERAS)
 async def test_registered_tools_with_the_names_of_ours_have_others(world: World, mode: str) -> None:
-    async with world.orchestrator(mcp=True, mcp_tools=True) as client, mcp_client(address_of(client), mode) as mcp:
+    async with world.orchestrator(mcp_tools=True) as client, mcp_client(address_of(client), mode) as mcp:
         await register(client, ["run", "run_tool", "get_trajectory"])
         names = [tool.name for tool in (await mcp.list_tools()).tools]
         assert names[-3:] == ["run_tool", "run_tool_tool", "get_trajectory_tool"]
@@ -203,7 +206,7 @@ async def test_registered_tools_with_the_names_of_ours_have_others(world: World,
 
 @pytest.mark.parametrize("mode", ERAS)
 async def test_numbers_of_arguments_keep_their_digits(world: World, mode: str) -> None:
-    async with world.orchestrator(mcp=True, mcp_tools=True) as client:
+    async with world.orchestrator(mcp_tools=True) as client:
         paths = {
             "/items/{item}": {
                 "get": {
@@ -229,7 +232,7 @@ async def test_a_trajectory_that_is_too_long_for_a_result_is_summarized(
 ) -> None:
     monkeypatch.setattr(server, "MAX_TRAJECTORY_BYTES", 100)
     two_steps(world)
-    async with world.orchestrator(mcp=True) as client, mcp_client(address_of(client), MODERN) as mcp:
+    async with world.orchestrator() as client, mcp_client(address_of(client), MODERN) as mcp:
         result = await mcp.call_tool("run", RUN)
         assert texts(result)[0] == "The lamp costs 9."
         assert f"GET /v1/trajectories/{result.structured_content['id']}" in texts(result)[1]
@@ -242,7 +245,7 @@ async def test_a_call_that_is_cancelled_while_it_is_accepted_leaves_nothing_behi
 ) -> None:
     """Its row may be in the log already, without a driver."""
     world.roles.planner = lambda _: hang()
-    async with world.orchestrator(mcp=True) as client, mcp_client(address_of(client), mode) as mcp:
+    async with world.orchestrator() as client, mcp_client(address_of(client), mode) as mcp:
         store, committed, release = client.orchestrator.store, asyncio.Event(), asyncio.Event()
         create = store.create
 
@@ -266,7 +269,7 @@ async def test_progress_takes_a_place_among_the_owners_streams(world: World, mod
     async def progress(progress: float, total: float | None, message: str | None) -> None:
         pass
 
-    async with world.orchestrator(mcp=True, max_streams_per_owner=1) as client:
+    async with world.orchestrator(max_streams_per_owner=1) as client:
         with client.orchestrator.streams.slot("default"):
             async with mcp_client(address_of(client), mode) as mcp:
                 refused = await mcp.call_tool("run", RUN, progress_callback=progress)
@@ -285,7 +288,7 @@ async def ping(http: httpx.AsyncClient, session: str, **headers: str) -> httpx.R
 
 async def test_sessions_end_by_request_and_when_they_are_idle(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "IDLE_S", 0.3)
-    async with world.orchestrator(mcp=True) as client:
+    async with world.orchestrator() as client:
         first, second = [(await begin_session(client.http)).headers["mcp-session-id"] for _ in range(2)]
         assert (await ping(client.http, first)).status_code == 200
         ended = await client.http.delete("/mcp", headers={"Mcp-Session-Id": first})
@@ -308,7 +311,7 @@ async def test_an_owner_has_so_many_sessions(world: World, monkeypatch: pytest.M
     monkeypatch.setattr(endpoint, "MAX_SESSIONS_PER_OWNER", 2)
     keys = [secrets.token_hex(32) for _ in range(2)]
     ann, bob = [{"Authorization": f"Bearer {key}"} for key in keys]
-    async with world.orchestrator(mcp=True, api_keys=",".join(keys)) as client:
+    async with world.orchestrator(api_keys=",".join(keys)) as client:
         answers = [await begin_session(client.http, **ann) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 429]
         assert answers[2].json()["reason"] == "sessions"
@@ -328,7 +331,7 @@ async def test_an_owner_has_so_many_sessions(world: World, monkeypatch: pytest.M
 
 
 async def test_without_a_key_nothing_is_answered(world: World) -> None:
-    async with world.orchestrator(mcp=True, api_keys=secrets.token_hex(32)) as client:
+    async with world.orchestrator(api_keys=secrets.token_hex(32)) as client:
         answer = await begin_session(client.http)
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
         assert "mcp-session-id" not in answer.headers
@@ -337,7 +340,7 @@ async def test_without_a_key_nothing_is_answered(world: World) -> None:
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://localhost"])
 @pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])
 async def test_pages_of_other_sites_are_refused(world: World, origin: str, method: str) -> None:
-    async with world.orchestrator(mcp=True) as client:
+    async with world.orchestrator() as client:
         own = await begin_session(client.http, Origin=address_of(client))
         assert own.status_code == 200
         headers = ACCEPT | {"Origin": origin, "Mcp-Session-Id": own.headers["mcp-session-id"]}
@@ -362,7 +365,7 @@ async def test_pages_of_other_sites_are_refused(world: World, origin: str, metho
 )
 @pytest.mark.parametrize("mode", ERAS)
 async def test_garbage_is_refused(world: World, mode: str, body: bytes, status: int) -> None:
-    async with world.orchestrator(mcp=True) as client:
+    async with world.orchestrator() as client:
         session = (await begin_session(client.http)).headers["mcp-session-id"]
         headers = headers_of(message("ping", mode=mode), mode=mode, session=session)
         response = await client.http.post("/mcp", content=body, headers=headers)
@@ -373,7 +376,7 @@ async def test_garbage_is_refused(world: World, mode: str, body: bytes, status: 
 
 
 async def test_there_are_no_other_methods(world: World) -> None:
-    async with world.orchestrator(mcp=True) as client:
+    async with world.orchestrator() as client:
         for method in ("PUT", "PATCH", "OPTIONS"):
             assert (await client.http.request(method, "/mcp")).status_code == 405
         assert (await client.http.get("/mcp", headers={"MCP-Protocol-Version": MODERN})).status_code == 405
@@ -382,19 +385,49 @@ async def test_there_are_no_other_methods(world: World) -> None:
 # The process
 
 
-async def test_it_is_not_served_without_the_setting(client: Client) -> None:
-    assert (await begin_session(client.http)).status_code == 404
+async def test_it_can_be_switched_off(world: World) -> None:
+    async with world.orchestrator(mcp=False) as client:
+        assert (await begin_session(client.http)).status_code == 404
 
 
-def test_without_the_setting_the_sdk_is_not_imported() -> None:
-    program = "import sys, orchestrator.__main__; print('mcp' in sys.modules)"
+def test_the_sdk_is_not_imported_before_the_first_request() -> None:
+    program = "import sys, orchestrator.__main__, orchestrator.mcp.mount; print('mcp' in sys.modules)"
     output = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert output.stdout == "False\n"
 
 
+async def test_other_requests_are_answered_while_the_sdk_is_imported(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    importing, release = threading.Event(), threading.Event()
+
+    def slow_import(name: str) -> ModuleType:
+        importing.set()
+        release.wait(30)
+        return import_module(name)
+
+    monkeypatch.setattr(mount, "import_module", slow_import)
+    async with world.orchestrator() as client:
+        requests = [asyncio.create_task(begin_session(client.http)) for _ in range(2)]
+        await until(importing.is_set)
+        assert (await client.http.get("/healthz")).status_code == 200
+        release.set()
+        assert [each.status_code for each in await asyncio.gather(*requests)] == [200, 200]
+
+
+async def test_an_import_that_fails_is_an_error_of_the_request(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_import(name: str) -> ModuleType:
+        raise ImportError(name)
+
+    monkeypatch.setattr(mount, "import_module", no_import)
+    async with world.orchestrator() as client:
+        assert (await begin_session(client.http)).status_code == 500
+        assert (await client.http.get("/healthz")).status_code == 200
+
+
 async def test_the_end_of_the_process_ends_streams_and_the_run_continues(world: World) -> None:
     world.roles.planner = lambda _: hang()
-    with orchestrator_process({**world.environment(), "mcp": "true"}) as running:
+    with orchestrator_process(world.environment()) as running:
         async with httpx.AsyncClient(base_url=running.address, timeout=20) as http:
             session = (await begin_session(http)).headers["mcp-session-id"]
             requests = {mode: message("tools/call", {"name": "run", "arguments": RUN}, mode=mode) for mode in ERAS}
