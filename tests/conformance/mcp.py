@@ -63,7 +63,7 @@ CHECKS_LEFT_OUT: Final = {
 async def checks(_: System) -> Sequence[Check]:
     """The checks of both versions, of every scenario that needs nothing but what the orchestrator offers."""
     async with (
-        scripted_system(api_keys="", mcp="true", mcp_tools="true") as system,
+        scripted_system(api_keys="", mcp_tools="true") as system,
         serving(_tools()) as address,
         httpx.AsyncClient(base_url=system.base_url) as client,
     ):

@@ -6,11 +6,12 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from conformance import mcp
-from conformance.system import System
+from conformance import kill, mcp
+from conformance.system import REASONING_MODEL, System
 from conformance.table import Check
 
 HERE: Final = Path(__file__).parent
@@ -64,12 +65,13 @@ PARTS: Final[Mapping[str, Part]] = {
     "openai-node": openai_node,
     "open-responses": open_responses,
     "mcp": mcp.checks,
+    "kill": kill.checks,
 }
 
 
 async def _llm_comply(system: System, interface: str) -> Sequence[Check]:
     command: list[str | Path] = [ENVIRONMENT / "llm-comply", "run", "--json", "--format", interface]
-    return _results(await _output([*command, *_flags(system)]))
+    return _results(await _output([*command, *_flags(replace(system, model=REASONING_MODEL))]))
 
 
 def _flags(system: System) -> Sequence[str]:

@@ -24,6 +24,8 @@ from support.scripted_roles import Reply, call, decide, say
 
 KEY = "sk-conformance-0f4c2a9be17d5836a1c9"
 MODEL = "alpha-umi"
+# Suites run their tests of reasoning for some names alone.
+REASONING_MODEL = "gpt-5"
 CALLING = ("weather", "price")
 SLOW_S = 3.0
 
@@ -43,8 +45,10 @@ async def scripted_system(**settings: str) -> AsyncIterator[System]:
     with tempfile.TemporaryDirectory() as folder:
         async with surroundings(Path(folder)) as world:
             world.roles.planner, world.roles.caller, world.roles.summarizer = _plan, _call, _summarize
-            with orchestrator_process({**world.environment(), "api_keys": KEY, **settings}) as running:
-                await _until_ready(running.address)
+            with orchestrator_process(
+                {**world.environment(), "api_keys": KEY, "model_aliases": f"{REASONING_MODEL}={MODEL}", **settings}
+            ) as running:
+                await until_ready(running.address)
                 yield System(f"{running.address}/v1")
 
 
@@ -94,11 +98,14 @@ def _summarize(request: dict[str, Any]) -> Reply:
 
 
 def _newest_turn(request: dict[str, Any]) -> tuple[str, bool]:
-    """The newest message of the user, and whether a tool's result follows it."""
+    """The last paragraph of the user's newest message, and whether a tool's result follows it.
+
+    Instructions, and messages that no answer came between, stand before it.
+    """
     observed = False
     for turn in reversed(request["history"]):
         if turn["role"] == "user":
-            return turn["content"], observed
+            return turn["content"].rsplit("\n\n", 1)[-1], observed
         observed = observed or turn["role"] == "observation"
     return "", observed
 
@@ -109,7 +116,8 @@ def _timer(seconds: float) -> asyncio.Event:
     return event
 
 
-async def _until_ready(address: str) -> None:
+async def until_ready(address: str) -> None:
+    """Wait until a process can answer. Raises `TimeoutError`."""
     async with httpx.AsyncClient(base_url=address) as client, asyncio.timeout(30):
         while (await client.get("/readyz")).status_code != 200:
             await asyncio.sleep(0.02)
