@@ -89,18 +89,21 @@ class ScriptedServices:
         """Answer one request."""
         arrived = time.monotonic()
         path: str = scope["path"]
-        job = ""
+        job, media_type = "", b"application/json"
         if path in self._roles:
             request = json.loads(await read_body(receive))
             job = _job(request)
-            content = self._roles[path](request).model_dump_json().encode()
+            answer = self._roles[path](request)
+            content = answer.model_dump_json().encode()
+            if request.get("stream"):
+                content, media_type = _streamed(answer, content), b"text/event-stream"
         elif path == TOOL_PATH:
             query = parse_qs(scope["query_string"].decode())
             job = query["order"][0]
             content = json.dumps({"order": job, "parcel": int(query["parcel"][0]), **_STATUS}).encode()
         else:
             content = json.dumps(self._times if path == "/times" else {"status": "ready"}).encode()
-        await respond(send, content)
+        await respond(send, content, media_type)
         if job:
             self._times.append((job, path, arrived, time.monotonic()))
         elif path == "/times":
@@ -122,6 +125,14 @@ def _call(request: Json) -> CallAnswer:
 
 def _summarize(_: Json) -> SummarizeAnswer:
     return SummarizeAnswer(answer=_ANSWER, usage=USAGE, timings=Timings())
+
+
+def _streamed(answer: BaseModel, content: bytes) -> bytes:
+    """The answer as a stream of its words."""
+    fields = answer.model_dump(include={"text", "answer"})
+    words = [f"{word} " for text in fields.values() for word in str(text).split()]
+    deltas = "".join(f"event: delta\ndata: {json.dumps({'text': word})}\n\n" for word in words)
+    return deltas.encode() + b"event: done\ndata: " + content + b"\n\n"
 
 
 def observed(request: Json) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.trust import front_door, load, named_tests, outages, owners, prices, reading, storage, tools
+from benchmarks.trust import front_door, load, named_tests, outages, owners, prices, reading, responses, storage, tools
 
 SOAK = storage.SOAK
 CHECKS = [
@@ -10,6 +10,7 @@ CHECKS = [
     *load.CHECKS,
     *reading.CHECKS,
     *prices.CHECKS,
+    *responses.CHECKS,
     *owners.CHECKS,
     *tools.CHECKS,
     *front_door.CHECKS,
