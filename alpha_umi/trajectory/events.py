@@ -318,7 +318,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if is_dataclass(value):
-        value = vars(value)
+        # In the order of the class: that of the attributes depends on who made the event.
+        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
     return {name: _plain(item) for name, item in value.items()} if isinstance(value, dict | Mapping) else value
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from alpha_umi.roles.turns import Tool, Turn
@@ -139,3 +141,14 @@ def test_options_and_history_survive_the_log() -> None:
         MessageAdded("More", options=options, limits=Limits()),
     ):
         assert parse_event(dump_event(event)) == event
+
+
+def test_an_event_has_one_text_whoever_made_it() -> None:
+    """A stream that is live equals one that is read from the log."""
+    for event in (
+        PlannerDecided("Done.", "conclusion", "Done.\nNext: conclusion.", usage=Usage(10, 5)),
+        AnswerWritten("Hello", usage=Usage(10, 5), latency_ms=3),
+    ):
+        stored = dump_event(event)
+        read = parse_event(dict(reversed(stored.items())))
+        assert json.dumps(dump_event(read)) == json.dumps(stored)
