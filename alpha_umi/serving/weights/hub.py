@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from huggingface_hub import ResolvedRevision
 
 FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "*.tiktoken", "vocab.txt", "merges.txt")
+# Nothing reads the README that peft writes beside an adapter, but manifests list it.
+_ADAPTER_FILES = (*FILES, "README.md")
 # Mistral's repositories have all weights twice.
 _TWICE = "consolidated*.safetensors"
 
@@ -81,7 +83,7 @@ def _fetch(wanted: _Wanted, roles: Collection[str], progress: Progress) -> Path:
     commit = HfApi().resolve_revision(wanted.repository, revision=wanted.revision)
     options: dict[str, Any] = {
         "revision": commit,
-        "allow_patterns": [f"{role}/{pattern}" for role in roles for pattern in FILES] or list(FILES),
+        "allow_patterns": [f"{role}/{pattern}" for role in roles for pattern in _ADAPTER_FILES] or list(FILES),
         "ignore_patterns": ["*/*/*" if roles else "*/*", _TWICE],
         "tqdm_class": _bar(f"Fetching {wanted.repository}", progress),
     }
