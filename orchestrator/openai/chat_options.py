@@ -54,6 +54,9 @@ async def chat_options(
     if schema is not None and strategy == "single":
         detail = "the single model writes no answer inside a schema"
         raise ServiceError("invalid-request", detail, field=FORMAT, remedy="use another model")
+    if request.stop and strategy == "single":
+        detail = "the answers of the single model do not end at texts"
+        raise ServiceError("invalid-request", detail, field="stop", remedy="leave it out, or use another model")
     if schema is not None:
         await require_answer_schema(schema, field=f"{FORMAT}.json_schema.schema")
     options = TurnOptions(

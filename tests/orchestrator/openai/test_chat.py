@@ -335,3 +335,14 @@ async def test_an_entry_of_the_tools_that_cannot_be_used_is_named(client: Client
     ]
     for tools, param in cases:
         assert (await refusal(client, user(), tools=tools))[:2] == (400, param)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("stop", ["END"]), ("response_format", {"type": "json_object"})], ids=lambda value: str(value)
+)
+async def test_the_single_model_refuses_what_it_cannot_do(world: World, field: str, value: Any) -> None:
+    async with world.orchestrator(backbone_url=world.roles_url) as client:
+        fields = {"model": "alpha-umi-single", "messages": [user()], field: value}
+        answer = await client.http.post("/v1/chat/completions", json=fields)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, field)
+    assert world.roles.requests == []
