@@ -115,7 +115,7 @@ def test_a_folder_without_models_is_refused(tmp_path: Path, invoke: Invoke, comm
     (tmp_path / "notes.txt").write_text("nothing")
     result = invoke("models", command, str(tmp_path))
     assert (result.exit_code, result.stdout) == (2, "")
-    assert f"{tmp_path}: there is no model in it" in result.stderr.replace("\n", "")
+    assert f"{tmp_path}:thereisnomodelinit" in "".join(result.stderr.split())
 
 
 def test_weights_below_a_model_are_its_own(model: Path, invoke: Invoke) -> None:

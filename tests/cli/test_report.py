@@ -41,7 +41,8 @@ def test_a_page_and_markdown_are_written(invoke: Invoke, given: list[str], tmp_p
     options = ("--training", str(folder), "--title", "Ours <b>", "--resamples", "100", "--examples", "1")
     done = invoke("evaluate", "report", *given, "--output", str(page), "--markdown", str(text), *options)
     assert (done.exit_code, done.stdout) == (0, "")
-    assert done.stderr.replace("\n", "").endswith("report.md: 2 runs")
+    # A long path makes the terminal break the line anywhere.
+    assert "".join(done.stderr.split()).endswith("report.md:2runs")
     assert page.read_text().startswith("<!DOCTYPE html>")
     assert "<h1>Ours &lt;b&gt;</h1>" in page.read_text()
     assert text.read_text().startswith("# Ours \\<b\\>\n")
@@ -57,7 +58,7 @@ def test_without_a_file_the_markdown_is_printed(invoke: Invoke, given: list[str]
 def test_one_run_is_called_one(invoke: Invoke, given: list[str], tmp_path: Path) -> None:
     text = tmp_path / "report.md"
     done = invoke("evaluate", "report", given[0], "--markdown", str(text), "--resamples", "100")
-    assert done.stderr.replace("\n", "").endswith("report.md: 1 run")
+    assert "".join(done.stderr.split()).endswith("report.md:1run")
 
 
 def test_errors_are_reported_and_nothing_is_written(invoke: Invoke, given: list[str], tmp_path: Path) -> None:
