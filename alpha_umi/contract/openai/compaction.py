@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Discriminator, Field, Tag
+from pydantic import BaseModel, Field
 
-from alpha_umi.contract.openai.input_items import InputItem, Text
+from alpha_umi.contract.openai.input_items import Input, Text
 from alpha_umi.contract.openai.request_model import RequestModel
-from alpha_umi.contract.roles import MAX_TURNS
-
-
-def _input_tag(value: Any) -> str:
-    return "(text)" if isinstance(value, str) else "(items)"
 
 
 class CompactConversation(RequestModel):
@@ -22,14 +17,7 @@ class CompactConversation(RequestModel):
     """
 
     model: Annotated[str, Field(max_length=256)] | None = None
-    input: (
-        Annotated[
-            Annotated[Text, Tag("(text)")]
-            | Annotated[list[InputItem], Field(max_length=MAX_TURNS, fail_fast=True), Tag("(items)")],
-            Discriminator(_input_tag),
-        ]
-        | None
-    ) = None
+    input: Input | None = None
     previous_response_id: Annotated[str, Field(max_length=128)] | None = None
     instructions: Text | None = None
     prompt_cache_key: Annotated[str, Field(max_length=64)] | None = None

@@ -70,7 +70,7 @@ def error_body(error: ServiceError) -> ErrorBody:
     fields: dict[str, Any] = {
         "message": "; ".join(parts),
         "type": _type_of(error.kind),
-        "param": next((_INDEX.sub(r"[\1]", each.field) for each in first), None),
+        "param": next((_INDEX.sub(r"[\1]", each.field.removeprefix("query.")) for each in first), None),
         "code": code_of(error.kind),
     }
     return ErrorBody(**error.extra | fields)

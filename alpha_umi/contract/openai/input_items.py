@@ -12,7 +12,7 @@ from pydantic import Discriminator, Field, Tag
 from alpha_umi.contract.client_turns import MAX_CALL_ID_CHARACTERS
 from alpha_umi.contract.openai.request_model import RequestModel, by_type, type_of
 from alpha_umi.contract.openai.tools import FUNCTION_NAME
-from alpha_umi.contract.roles import MAX_TURN_CHARACTERS
+from alpha_umi.contract.roles import MAX_TURN_CHARACTERS, MAX_TURNS
 from alpha_umi.roles.turns import NAME_CHARACTERS
 
 TOOL_CALL = "alpha_umi:tool_call"
@@ -199,4 +199,16 @@ InputItem = Annotated[
         custom_error_type="unsupported_type",
         custom_error_message=f"the type of an item must be one of {', '.join(_ITEMS)}",
     ),
+]
+
+
+def _input_tag(value: Any) -> str:
+    return "(text)" if isinstance(value, str) else "(items)"
+
+
+# The field `input` of a request.
+Input = Annotated[
+    Annotated[Text, Tag("(text)")]
+    | Annotated[list[InputItem], Field(max_length=MAX_TURNS, fail_fast=True), Tag("(items)")],
+    Discriminator(_input_tag),
 ]

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from pydantic.json_schema import SkipJsonSchema
 
-from alpha_umi.contract.openai.input_items import InputItem, Text
+from alpha_umi.contract.openai.input_items import Input, Text
 from alpha_umi.contract.openai.request_model import RequestModel, by_type
 from alpha_umi.contract.openai.tools import ResponseTool, ToolChoice
-from alpha_umi.contract.roles import ANY_NOTATION, MAX_TURNS
+from alpha_umi.contract.roles import ANY_NOTATION
 from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, MAX_TOOLS, MetadataName, MetadataText
 
 Id = Annotated[str, Field(min_length=1, max_length=128)]
@@ -89,10 +89,6 @@ class ConversationId(RequestModel):
     id: Id
 
 
-def _input_tag(value: Any) -> str:
-    return "(text)" if isinstance(value, str) else "(items)"
-
-
 def _conversation_tag(value: Any) -> str:
     return "(id)" if isinstance(value, str) else "(object)"
 
@@ -101,14 +97,7 @@ class CreateResponse(RequestModel):
     """`POST /v1/responses`."""
 
     model: Annotated[str, Field(max_length=256)] | None = None
-    input: (
-        Annotated[
-            Annotated[Text, Tag("(text)")]
-            | Annotated[list[InputItem], Field(max_length=MAX_TURNS, fail_fast=True), Tag("(items)")],
-            Discriminator(_input_tag),
-        ]
-        | None
-    ) = None
+    input: Input | None = None
     instructions: Text | None = None
     previous_response_id: Annotated[str, Field(max_length=128)] | None = None
     conversation: (

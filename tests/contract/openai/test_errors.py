@@ -30,6 +30,10 @@ def test_the_first_field_is_param_and_the_message_has_every_fault_and_remedy() -
     assert body.type == "invalid_request_error"
 
 
+def test_a_parameter_of_the_query_is_param_by_its_name() -> None:
+    assert error_body(ServiceError("invalid-request", "too large", field="query.limit")).param == "limit"
+
+
 def test_members_beside_the_detail_stay_and_replace_none() -> None:
     body = error_body(ServiceError("owner-limit", "full", extra={"reason": "queue", "code": "x"}))
     assert body.model_dump() == {
