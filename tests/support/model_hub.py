@@ -61,7 +61,9 @@ def use_endpoint(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
 def hub_in_use(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[ModelHub]:
     """A hub that huggingface_hub in this process uses, with its cache in the folder `home`."""
     hub = ModelHub()
-    monkeypatch.delenv("HF_TOKEN", raising=False)
+    # An engine that ran in this process has set HF_HUB_OFFLINE, which a test's child process would inherit.
+    for variable in ("HF_TOKEN", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
