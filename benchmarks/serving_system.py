@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -166,4 +165,4 @@ async def _ready(probe: httpx.AsyncClient, address: str) -> None:
 
 def cpu_options(model: Path, *, context: int) -> VllmOptions:
     """Options for serving the embedded model on a CPU."""
-    return VllmOptions(model, context=context, kv_cache_gib=0.5, threads=os.cpu_count())
+    return VllmOptions(model, context=context, kv_cache_gib=0.5)

@@ -108,9 +108,11 @@ def _folders(choice: ModelChoice, roles: Sequence[Role], console: Console) -> Ma
 def _settings(models: Collection[Path]) -> RoleSettings:
     """The settings of role services, with the defaults of `alpha-umi up` for the embedded models.
 
-    The caches of all engines share as much memory as those of three services. Raises `UsageProblem`, `ManifestError`.
+    The caches of all engines share as much memory as those of three services. All cores are used, but no core by two
+    threads, which would wait for each other. Raises `UsageProblem`, `ManifestError`.
     """
     from alpha_umi.serving.manifest import load_manifest
+    from alpha_umi.serving.processor import available_cores
     from alpha_umi.serving.settings import RoleSettings, faults
 
     engines = len(models) or 1
@@ -118,7 +120,7 @@ def _settings(models: Collection[Path]) -> RoleSettings:
         "max_model_len": min([CONTEXT, *(load_manifest(model).context for model in models)]),
         "kv_cache_gib": len(ROLES) * KV_CACHE_GIB / engines,
         "gpu_memory_utilization": GPU_SHARE / engines,
-        "threads": os.cpu_count() or 1,
+        "threads": max(1, available_cores() // engines),
     }
     try:
         chosen = RoleSettings()

@@ -50,7 +50,9 @@ class RoleSettings(BaseSettings):
     max_model_len: Annotated[int, Field(ge=256)] | None = None
     kv_cache_gib: Annotated[float, Field(gt=0)] = 1.0
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
-    threads: Annotated[int, Field(ge=1)] | None = None
+    threads: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="Threads that compute on a CPU; when unset, so many that other engines fit beside"
+    )
     cache: Path | None = Field(default=None, description="Cache folder for converted weights")
     models_dir: Path = Field(default=Path("models"), description="Role models that ship with the project")
     log_format: LogFormat = "json"

@@ -29,7 +29,7 @@ from alpha_umi.serving.engine import (
     Grammar,
     require_adapter,
 )
-from alpha_umi.serving.processor import Dtype, choose_dtype, read_cpu_flags
+from alpha_umi.serving.processor import Dtype, available_cores, choose_dtype, engine_threads, read_cpu_flags
 from alpha_umi.serving.tokens import PromptTokenizer
 
 GIB = 2**30
@@ -44,8 +44,9 @@ class VllmOptions:
     """How to load a model.
 
     `context` is the tokens of prompt and answer together; `kv_cache_gib` the size of the KV cache on a CPU;
-    `gpu_memory_utilization` the share of a GPU's memory; `threads` the number of CPU threads. `adapters` are folders of
-    LoRA adapters in peft's format, by adapter name. `load_format` "dummy" uses random weights, for benchmarks.
+    `gpu_memory_utilization` the share of a GPU's memory; `threads` the number of CPU threads (None: `engine_threads`).
+    `adapters` are folders of LoRA adapters in peft's format, by adapter name.
+    `load_format` "dummy" uses random weights, for benchmarks.
     """
 
     model: Path
@@ -192,14 +193,16 @@ def _create(options: VllmOptions, note: Callable[[Any], None]) -> Any:
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    if options.threads:
-        os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
 
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.platforms import current_platform
     from vllm.v1.engine.async_llm import AsyncLLM
 
     gpu = not current_platform.is_cpu()
+    threads = options.threads or (None if gpu else engine_threads(available_cores()))
+    if threads is not None:
+        # For the engine process.
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     memory = (
         {"gpu_memory_utilization": options.gpu_memory_utilization}
         if gpu

@@ -6,7 +6,6 @@ Everything listens on loopback. The role services and the orchestrator share a t
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -126,7 +125,6 @@ def _bounds(role: Role) -> dict[str, str]:
         "ALPHA_UMI_ROLE_MAX_TOKENS": str(ANSWER_TOKENS[role]),
         "ALPHA_UMI_ROLE_MAX_MODEL_LEN": str(CONTEXT),
         "ALPHA_UMI_ROLE_KV_CACHE_GIB": str(KV_CACHE_GIB),
-        "ALPHA_UMI_ROLE_THREADS": str(os.cpu_count() or 1),
     }
 
 

@@ -148,7 +148,6 @@ def _real_engine(folder: Path) -> str:
     environment = {
         "ALPHA_UMI_ROLE_TOKEN": TOKEN,
         "ALPHA_UMI_ROLE_KV_CACHE_GIB": "0.5",
-        "ALPHA_UMI_ROLE_THREADS": "2",
     }
     mounts = {"/var/cache/alpha-umi": volume(folder / "cache")}
     with _planner(folder / "first", environment, mounts) as planner:
