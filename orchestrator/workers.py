@@ -1,8 +1,9 @@
-"""Runs functions on untrusted input in processes of their own, within limits of time and memory.
+"""Runs work that takes long where short work does not wait for it, for one owner after another.
 
-A process serves one job. What a function allocates is given back with it, and a job that exceeds its limits ends alone.
-The processes are forked from a server that has imported the functions' modules. They run as the same user with the same
-rights: this bounds costs and is no sandbox.
+`run_long` computes in a few threads. `run_limited` runs functions on untrusted input in processes of their own, within
+limits of time and memory. A process serves one job. What a function allocates is given back with it, and a job that
+exceeds its limits ends alone. The processes are forked from a server that has imported the functions' modules. They run
+as the same user with the same rights: this bounds costs and is no sandbox.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ import os
 import resource
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, Final, TypeVar
 
 from alpha_umi.web.keys import CURRENT_OWNER
 from orchestrator.admission.gate import Gate
 
+# Of each kind.
 AT_ONCE: Final = 2
 # So that the event loop comes first where cores are few.
 _NICENESS: Final = 5
@@ -44,9 +48,12 @@ class _Turns:
             yield
 
 
-_turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns] = weakref.WeakKeyDictionary()
+_LoopTurns = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns]
+_turns, _long_turns = _LoopTurns(), _LoopTurns()
+_long_threads: Final = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="long-work")
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,17 @@ class Question:
     """What a job yields to be sent an answer."""
 
     value: Any
+
+
+async def run_long(function: Callable[..., Result], *args: Any) -> Result:
+    """The result of a function that can take a second or more of processor time. Raises what the function raises.
+
+    `asyncio.to_thread` has four threads more than there are cores, and every new trajectory needs one for a moment:
+    what a client can make long must not take them all.
+    """
+    loop = asyncio.get_running_loop()
+    async with _long_turns.setdefault(loop, _Turns()).turn(CURRENT_OWNER.get()):
+        return await loop.run_in_executor(_long_threads, partial(function, *args))
 
 
 async def run_limited(

@@ -34,6 +34,7 @@ from orchestrator.tools.model import EffectClass, Tool
 from orchestrator.tools.numbers import read_json
 from orchestrator.tools.registry import ToolRegistry, ToolView
 from orchestrator.tools.shorten import shorten_structure
+from orchestrator.workers import run_long
 
 MAX_KEYS: Final = 1_000
 # Of the observation of a call by hand; the results of `MAX_KEYS` calls are kept in memory.
@@ -92,7 +93,9 @@ async def prepare_call(
             timeout_s = orchestrator.settings.tool_timeout_s
             result = await registry.call(tool, arguments, idempotency_key=tool_key, timeout_s=timeout_s)
         duration_ms = round((time.monotonic() - started) * 1_000)
-        shown = await asyncio.to_thread(shorten_structure, result.content, MAX_OBSERVATION_BYTES)
+        shown = result.content
+        if len(shown.encode()) > MAX_OBSERVATION_BYTES:
+            shown = await run_long(shorten_structure, shown, MAX_OBSERVATION_BYTES)
         _log.info("tool.called_by_hand", tool=name, status=result.status, ms=duration_ms)
         return ToolCallResult(
             request=preview,

@@ -7,7 +7,6 @@ history up to there.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +34,7 @@ from orchestrator.runs.client_tools import ClientOutput
 from orchestrator.runs.idempotency import AcceptedRequest
 from orchestrator.runs.messages import TURNS_A_STEP
 from orchestrator.store import RequestKey, SequenceConflict, TurnRecord, TurnRow
+from orchestrator.workers import run_long
 
 INTERFACE = "responses"
 Result = TypeVar("Result")
@@ -101,7 +101,7 @@ class ResponseRequests:
         previous = place.previous
         items = await resolved_items(self._orchestrator.store, body.input, previous, owner=owner)
         is_large = _is_large([*place.items, *items])
-        conversation = await _computed(is_large, partial(supplied_conversation, items, before=place.items))
+        conversation = await computed(is_large, partial(supplied_conversation, items, before=place.items))
         if body.tools is None and previous is not None:
             tools = inherited_tools(previous.state)
         else:
@@ -115,7 +115,7 @@ class ResponseRequests:
             answer_schema=_answer_schema(body),
         )
         shown = partial(request_document, body, items, None if previous is None else previous.turn)
-        document = await _computed(is_large, shown)
+        document = await computed(is_large, shown)
         return TurnRequest(
             owner,
             key,
@@ -232,7 +232,7 @@ class ResponseRequests:
                 options = replace(options, instructions=previous.state.options.instructions)
         open_call = None if call is None else call.call_id
         read_turns = partial(request.conversation.turns, before, open_call=open_call)
-        history = await _computed(request.conversation.is_large, read_turns)
+        history = await computed(request.conversation.is_large, read_turns)
         _require_turns(len(history), request)
         instruction = next(turn.content for turn in reversed(history) if turn.role == "user")
         _require_room(options.instructions, instruction)
@@ -272,9 +272,9 @@ def _is_large(items: Sequence[InputItem]) -> bool:
     return len(items) > FEW_TURNS or any(isinstance(each, FunctionCall | ServerToolCall | Compaction) for each in items)
 
 
-async def _computed(is_large: bool, work: Callable[[], Result]) -> Result:
+async def computed(is_large: bool, work: Callable[[], Result]) -> Result:
     """The result of some work, which does not hold the event loop if it is large."""
-    return await asyncio.to_thread(work) if is_large else work()
+    return await run_long(work) if is_large else work()
 
 
 async def _require_usable(body: CreateResponse, strategy: Strategy) -> None:

@@ -6,8 +6,8 @@ with a previous one; else a new trajectory begins with the conversation as its h
 
 from __future__ import annotations
 
-import asyncio
 import json
+from functools import partial
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -20,8 +20,8 @@ from alpha_umi.web.scopes import User
 from orchestrator.api.answers import IdempotencyKey, carry_out, request_key
 from orchestrator.api.bodies import BoundedBodyRoute
 from orchestrator.assembly import Orchestrator
-from orchestrator.openai.begin import ResponseRequests, TurnRequest
-from orchestrator.openai.chat_history import ChatHistory, call_identity, read_history, shown_text
+from orchestrator.openai.begin import ResponseRequests, TurnRequest, computed
+from orchestrator.openai.chat_history import ChatHistory, call_identity, is_large, read_history, shown_text
 from orchestrator.openai.chat_options import chat_options, chat_tools
 from orchestrator.openai.chat_view import CHAT_STREAM, ChatView, answer_text
 from orchestrator.openai.models import ModelNames
@@ -72,8 +72,7 @@ class ChatRequests:
         Raises `ServiceError` and `StoreError`.
         """
         strategy = self._models.resolve(body.model)
-        # Long conversations take a while.
-        history = await asyncio.to_thread(read_history, body)
+        history = await computed(is_large(body.messages), partial(read_history, body))
         tools = await chat_tools(self._orchestrator, body, owner=owner)
         options = await chat_options(body, history.instructions, tools, strategy)
         previous = await self._previous(history, owner)

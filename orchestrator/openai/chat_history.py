@@ -29,7 +29,7 @@ from alpha_umi.contract.openai.chat import (
     UserMessage,
 )
 from alpha_umi.contract.problems import ServiceError
-from orchestrator.openai.conversation_input import IMAGE_TEXT, SuppliedConversation, file_text
+from orchestrator.openai.conversation_input import FEW_TURNS, IMAGE_TEXT, SuppliedConversation, file_text
 
 FIELD = "messages"
 
@@ -79,6 +79,12 @@ def read_history(request: CreateChatCompletion) -> ChatHistory:
         prefix,
         _collected(messages, newest + 1),
     )
+
+
+def is_large(messages: Sequence[Message]) -> bool:
+    """Whether reading the messages takes milliseconds. Arguments of calls hold JSON."""
+    with_calls = any(isinstance(each, AssistantMessage) and (each.tool_calls or each.alpha_umi) for each in messages)
+    return with_calls or len(messages) > FEW_TURNS
 
 
 def text_of(content: Content | None) -> str:

@@ -6,7 +6,6 @@ shortened, without the rationales.
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
 from collections.abc import Sequence
@@ -35,6 +34,7 @@ from orchestrator.openai.input_items import content_text
 from orchestrator.openai.item_documents import item_document
 from orchestrator.openai.models import ModelNames
 from orchestrator.tools.shorten import shorten_structure
+from orchestrator.workers import run_long
 
 # Of one result.
 RESULT_BYTES: Final = 2_048
@@ -64,7 +64,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         before: Sequence[InputItem] = ()
         if body.previous_response_id is not None:
             before = await orchestrator.conversations.items_up_to(body.previous_response_id, owner=user.owner)
-        return json_response(await asyncio.to_thread(_document, before, body.input or ()))
+        return json_response(await run_long(_document, before, body.input or ()))
 
     return router
 

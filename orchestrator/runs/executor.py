@@ -5,7 +5,6 @@ A failure is an event as well: `RoleFailed` for a role, an observation for a too
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import time
@@ -76,6 +75,7 @@ from orchestrator.tools.shorten import (
     storable,
 )
 from orchestrator.tools.tool_sets import ToolSet, role_tool
+from orchestrator.workers import run_long
 
 # An error is shown in at most this many bytes.
 MAX_ERROR_BYTES: Final = 2 * 1024
@@ -221,7 +221,7 @@ class EffectExecutor:
             wanted, step = read_request(state, effect.arguments)
             call_id = "" if step.action is None else step.action.call_id
             body = await self.stored_body(trajectory_id, call_id)
-            content = await asyncio.to_thread(read_more, body, wanted, step.index, await self._observation_bytes(state))
+            content = await run_long(read_more, body, wanted, step.index, await self._observation_bytes(state))
         except NothingToRead as error:
             return ToolResult(str(error), is_error=True, truncated=False)
         return ToolResult(content, is_error=False, truncated=False)
@@ -246,7 +246,7 @@ class EffectExecutor:
             content = shorten(text, limit, title=title, incomplete=result.truncated, remedy=remedy)
             return content, shorten_structure(text, self.max_answer_bytes)
 
-        content, body = await asyncio.to_thread(shortened) if size > _LONG_BYTES else shortened()
+        content, body = await run_long(shortened) if size > _LONG_BYTES else shortened()
         return ToolObserved(effect.call_id, content, result.is_error, truncated=True, body=body)
 
     def registered_tools(self, state: State, tools: ToolSet | None) -> Mapping[str, Tool]:

@@ -1,17 +1,19 @@
-"""Jobs in processes of their own: their answers, their errors, and their limits."""
+"""Jobs in processes of their own, with their answers, errors and limits; long work in threads of its own."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
 from support.limited_jobs import adding, allocating, failing, killed, spinning, stopping
+from support.orchestrator_world import Client
 
 from alpha_umi.web.keys import CURRENT_OWNER
 from orchestrator.tools.errors import DocumentError
-from orchestrator.workers import LimitExceeded, Limits, run_limited
+from orchestrator.workers import AT_ONCE, LimitExceeded, Limits, run_limited, run_long
 
 
 async def test_a_job_yields_items_and_asks() -> None:
@@ -71,3 +73,46 @@ async def test_an_owner_with_many_jobs_delays_no_other_owner() -> None:
         for task in hostile:
             task.cancel()
         await asyncio.gather(*hostile, return_exceptions=True)
+
+
+def begin(owner: str, event: threading.Event) -> asyncio.Task[bool]:
+    """Long work for an owner, which goes on until the event."""
+    token = CURRENT_OWNER.set(owner)
+    task = asyncio.create_task(run_long(event.wait, 60))
+    CURRENT_OWNER.reset(token)
+    return task
+
+
+async def test_trajectories_begin_while_all_long_work_is_blocked(client: Client) -> None:
+    done = threading.Event()
+    # More than the event loop has threads for short work.
+    working = [begin(owner, done) for owner in ("ann", "bob", "default") for _ in range(20)]
+    compacting = asyncio.create_task(
+        client.http.post("/v1/responses/compact", json={"model": "alpha-umi", "input": "Hello"})
+    )
+    try:
+        assert (await client.run())["status"] == "completed"
+        assert not compacting.done()
+        assert not any(task.done() for task in working)
+    finally:
+        done.set()
+    assert all(await asyncio.gather(*working))
+    assert (await compacting).status_code == 200
+
+
+async def test_an_owner_with_much_long_work_delays_no_other_owner() -> None:
+    done, other = threading.Event(), threading.Event()
+    other.set()
+    working = [begin("ann", done) for _ in range(AT_ONCE + 1)]
+    try:
+        assert await begin("bob", other)
+        assert not any(task.done() for task in working)
+    finally:
+        done.set()
+        await asyncio.gather(*working)
+
+
+async def test_long_work_raises_its_error_and_leaves_its_turn() -> None:
+    for _ in range(AT_ONCE + 1):
+        with pytest.raises(ValueError, match="invalid literal"):
+            await run_long(int, "x")

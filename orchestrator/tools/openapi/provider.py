@@ -44,7 +44,7 @@ from orchestrator.tools.openapi.security import Credentials, place_credentials, 
 from orchestrator.tools.packed import PackedText
 from orchestrator.tools.shorten import shorten_structure
 from orchestrator.tools.source import ToolSource
-from orchestrator.workers import LimitExceeded, Question, run_limited
+from orchestrator.workers import LimitExceeded, Question, run_limited, run_long
 
 FETCH_TIMEOUT_S: Final = 15.0
 MAX_SHOWN_BYTES: Final = 16 * 1024
@@ -188,7 +188,7 @@ class OpenApiProvider:
             observed = observe(answer, operation, self._redactor)
         else:
             # Other requests are served while a large answer is read.
-            observed = await asyncio.to_thread(observe, answer, operation, self._redactor)
+            observed = await run_long(observe, answer, operation, self._redactor)
         return replace(observed, status=answer.status)
 
     async def close(self) -> None:
