@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from alpha_umi import telemetry
@@ -24,7 +24,7 @@ from alpha_umi.web.scopes import User
 from orchestrator.api.answers import REPLAYED, IdempotencyKey, request_key
 from orchestrator.api.audit import audit_entry
 from orchestrator.api.bodies import RereadBodyRoute
-from orchestrator.api.tools import public_record
+from orchestrator.api.tools import offered_tools, public_record
 from orchestrator.assembly import Orchestrator
 from orchestrator.runs.idempotency import key_reused
 from orchestrator.store import SHARED, AuditEntry, RequestKey
@@ -32,7 +32,7 @@ from orchestrator.tools.errors import ALL_ARGUMENTS, ArgumentError, ToolGone, Un
 from orchestrator.tools.example import example_arguments
 from orchestrator.tools.model import EffectClass, Tool
 from orchestrator.tools.numbers import read_json
-from orchestrator.tools.registry import ToolRegistry, ToolView
+from orchestrator.tools.registry import ToolRegistry
 from orchestrator.tools.shorten import shorten_structure
 from orchestrator.workers import run_long
 
@@ -44,13 +44,13 @@ _log = telemetry.logger(__name__)
 
 def create_router(orchestrator: Orchestrator) -> APIRouter:
     """Routes over one orchestrator."""
-    router = APIRouter(tags=["tools"], route_class=RereadBodyRoute, dependencies=[Depends(orchestrator.sources.tried)])
+    router = APIRouter(tags=["tools"], route_class=RereadBodyRoute)
     registry, keyed = orchestrator.registry, _KeyedCalls()
 
     @router.get("/v1/tools/{name}", summary="One tool, with an example call and its request")
     async def show(name: str, user: User) -> ToolDetails:
         # Writing an example of a large schema must not block other requests.
-        return await asyncio.to_thread(_details, registry, name, _tool(await registry.view(user.owner), name))
+        return await asyncio.to_thread(_details, registry, name, await _tool(orchestrator, user, name))
 
     @router.post("/v1/tools/{name}/calls", response_model=ToolCallResult, summary="Call a tool by hand")
     async def call(name: str, body: CallTool, user: User, request: Request, key: IdempotencyKey) -> Response:
@@ -72,7 +72,7 @@ async def prepare_call(
     it does not take, and for a call that may change something and is not confirmed.
     """
     registry = orchestrator.registry
-    tool = _tool(await registry.view(user.owner), name)
+    tool = await _tool(orchestrator, user, name)
     tool_key = key or uuid.uuid4().hex
     preview = await asyncio.to_thread(_preview, registry, name, tool, arguments, tool_key)
     if tool.effect is not EffectClass.READ and not confirm:
@@ -166,7 +166,8 @@ def written_arguments(raw: bytes, *inside: str) -> dict[str, Any]:
     return arguments
 
 
-def _tool(view: ToolView, name: str) -> Tool:
+async def _tool(orchestrator: Orchestrator, user: Principal, name: str) -> Tool:
+    view = await offered_tools(orchestrator, user.owner, [name])
     with _unknown_is_not_found(name):
         (tool,) = view.get([name])
     return tool

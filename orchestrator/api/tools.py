@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -25,7 +25,13 @@ from orchestrator.api.bodies import SourceBodyRoute
 from orchestrator.assembly import Orchestrator
 from orchestrator.runs.offer import MAX_STEP_TOOLS
 from orchestrator.store import SHARED
-from orchestrator.tools.errors import SourceExistsError, ToolSourceError, UnknownSourceError, UnknownToolError
+from orchestrator.tools.errors import (
+    SourceExistsError,
+    SourcesLoading,
+    ToolSourceError,
+    UnknownSourceError,
+    UnknownToolError,
+)
 from orchestrator.tools.kinds import AnySource
 from orchestrator.tools.model import Tool as RegisteredTool
 from orchestrator.tools.registry import ToolView
@@ -130,6 +136,18 @@ def source_problem(error: ToolSourceError) -> ServiceError:
     elif isinstance(error, UnknownSourceError):
         kind = "tool-source-not-found"
     return ServiceError(kind, error.message, field=error.field, remedy=error.remedy)
+
+
+async def offered_tools(orchestrator: Orchestrator, owner: str, names: Collection[str] | None = None) -> ToolView:
+    """What an owner is offered. While sources are being loaded, it waits for tools of these names; None: for any tool.
+
+    Raises `ServiceError`.
+    """
+    try:
+        return await orchestrator.sources.view(owner, names)
+    except SourcesLoading as error:
+        remedy = "send the request again, or name tools of other sources"
+        raise ServiceError("tools-loading", str(error), field="tools", remedy=remedy) from error
 
 
 class ToolSelection(NamedTuple):

@@ -17,7 +17,7 @@ from alpha_umi.web.scopes import User
 from orchestrator.api.answers import ANSWERS, IdempotencyKey, carry_out, json_response, request_key
 from orchestrator.api.audit import audit_entry
 from orchestrator.api.bodies import BoundedBodyRoute
-from orchestrator.api.tools import select_tools
+from orchestrator.api.tools import offered_tools, select_tools
 from orchestrator.assembly import Orchestrator
 from orchestrator.runs.client_tools import ClientOutput
 from orchestrator.runs.idempotency import AcceptedRequest
@@ -107,8 +107,8 @@ async def accept_trajectory(
     """Begin an owner's trajectory, if it may have one. Raises `ServiceError` and `StoreError`."""
     _require_strategy(orchestrator.settings, body)
     with orchestrator.admission.accept(owner, background=body.background):
-        await orchestrator.sources.tried()
-        view = await orchestrator.registry.view(owner)
+        names = None if body.tools is None else [tool for tool in body.tools if isinstance(tool, str)]
+        view = await offered_tools(orchestrator, owner, names)
         selection = await select_tools(view, body.tools, retrieve=body.retrieve)
         tools = await orchestrator.tool_sets.save(selection.registered)
         created = TrajectoryCreated(

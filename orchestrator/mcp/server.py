@@ -36,6 +36,7 @@ from alpha_umi.web.keys import Principal
 from orchestrator.api.answers import abandon, require_settled
 from orchestrator.api.store_problems import store_problem
 from orchestrator.api.tool_calls import prepare_call, written_arguments
+from orchestrator.api.tools import offered_tools
 from orchestrator.api.trajectories import accept_trajectory
 from orchestrator.assembly import Orchestrator
 from orchestrator.log import LoggedEvent
@@ -195,8 +196,7 @@ class _Handlers:
 
     async def _call_registered(self, ctx: Context, name_here: str) -> CallToolResult:
         user, name = _principal(ctx), registered_name(name_here)
-        await self._orchestrator.sources.tried()
-        if name not in (await self._orchestrator.registry.view(user.owner)).offered:
+        if name not in (await offered_tools(self._orchestrator, user.owner, [name])).offered:
             raise MCPError(INVALID_PARAMS, f"Unknown tool: {name_here[:100]}")
         # The SDK has read the body, and its reader does not keep the digits of numbers.
         arguments = await asyncio.to_thread(written_arguments, await _request(ctx).body(), "params")

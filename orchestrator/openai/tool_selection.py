@@ -11,7 +11,7 @@ from alpha_umi.contract.openai.tools import AllowedTools, FunctionChoice, Functi
 from alpha_umi.contract.problems import FieldProblem, ServiceError
 from alpha_umi.roles.turns import Tool
 from alpha_umi.trajectory import State, TurnOptions
-from orchestrator.api.tools import select_tools
+from orchestrator.api.tools import offered_tools, select_tools
 from orchestrator.assembly import Orchestrator
 from orchestrator.openai.previous import PreviousResponse
 from orchestrator.tools.model import Tool as RegisteredTool
@@ -50,11 +50,13 @@ async def selected_tools(
     orchestrator: Orchestrator, tools: Sequence[FunctionTool | RegisteredTools] | None, *, owner: str
 ) -> SelectedTools:
     """Those that a request selects; without `tools` all that are registered. Raises `ServiceError`."""
-    await orchestrator.sources.tried()
-    view = await orchestrator.registry.view(owner)
+    entries = [RegisteredTools(type="alpha_umi:registered")] if tools is None else tools
+    registered = [entry for entry in entries if isinstance(entry, RegisteredTools)]
+    names = [name for entry in registered for name in entry.names or ()]
+    view = await offered_tools(orchestrator, owner, names if names or not registered else None)
     listed: list[str | ClientTool] = []
     places: list[str] = []
-    for position, tool in enumerate([RegisteredTools(type="alpha_umi:registered")] if tools is None else tools):
+    for position, tool in enumerate(entries):
         if isinstance(tool, FunctionTool):
             listed.append(tool.definition)
             places.append(f"tools.{position}")

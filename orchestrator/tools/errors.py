@@ -7,6 +7,7 @@ ToolsError
 │   ├── SourceExistsError       another source has its name
 │   ├── SourceLimitError        its owner has as many sources or tools as allowed
 │   └── UnknownSourceError      no source has this name
+├── SourcesLoading              sources that may have the tools are still being loaded; try again later
 ├── ToolGone                    the tool that was chosen is not registered any more, or is another one now
 ├── UnknownToolError            no tool has this name, or several have; names to use are suggested
 ├── ArgumentError               an argument cannot be put into a request; the model can repair the call
@@ -91,6 +92,13 @@ class UnknownSourceError(ToolSourceError):
             field="name",
             remedy=_did_you_mean(_similar([name], list(known)), known, what="source"),
         )
+
+
+class SourcesLoading(ToolsError):
+    """Sources of these names are still being loaded, and may have the tools."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(f"tool sources are still being loaded: {_quoted(names)}")
 
 
 class ToolGone(ToolsError):

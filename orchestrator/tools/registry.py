@@ -53,6 +53,10 @@ class ToolView:
         """All tools under the names by which they are offered, by source and then in the order of the source."""
         return [replace(tool, name=name) for name, tool in self.offered.items()]
 
+    def knows(self, name: str) -> bool:
+        """Whether there is a tool of this name, or several."""
+        return bool(self._names.candidates(name))
+
     def get(self, names: Iterable[str]) -> list[Tool]:
         """The tools of these names: own names, or `source__tool`.
 

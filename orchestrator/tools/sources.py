@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
@@ -19,9 +19,15 @@ from alpha_umi.contract.tool_sources import Origin
 from alpha_umi.roles.turns import estimated_tokens
 from alpha_umi.web.keys import CURRENT_OWNER
 from orchestrator.store import SHARED, AuditEntry, EventStore, StoreError
-from orchestrator.tools.errors import SourceExistsError, SourceLimitError, ToolSourceError, UnknownSourceError
+from orchestrator.tools.errors import (
+    SourceExistsError,
+    SourceLimitError,
+    SourcesLoading,
+    ToolSourceError,
+    UnknownSourceError,
+)
 from orchestrator.tools.kinds import parse_source
-from orchestrator.tools.registry import SourceKey, ToolRegistry
+from orchestrator.tools.registry import SourceKey, ToolRegistry, ToolView
 from orchestrator.tools.source import ToolProvider, ToolSource
 from orchestrator.tools.tool_sets import role_tool
 from orchestrator.tools.vault import SEALED, Vault, with_secrets_of
@@ -29,7 +35,7 @@ from orchestrator.tools.vault import SEALED, Vault, with_secrets_of
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 START_TIMEOUT_S = 2.0
-RECOVERY_TIMEOUT_S = 30.0
+LOADING_TIMEOUT_S = 30.0
 # Of what one source leaves out; the API lists all.
 MAX_LOGGED = 20
 
@@ -93,7 +99,8 @@ class ToolSources:
         self._removing = asyncio.Lock()
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
-        self._tried = asyncio.Event()
+        # Stored sources, and those of the file, since the start.
+        self._untried: set[SourceKey] = set()
         self._wait_until = 0.0
 
     async def start(self) -> None:
@@ -111,15 +118,28 @@ class ToolSources:
             self._entries.setdefault(entry.key, entry)
         if renewed:
             await self._store.erase_replaced()
+        self._untried = set(self._entries)
         self._wait_until = asyncio.get_running_loop().time() + START_TIMEOUT_S
         self._task = asyncio.create_task(self._register_all(), name="tool sources")
 
     async def tried(self) -> None:
         """Return when each source was tried once, or two seconds after the start."""
-        if not self._tried.is_set():
+        if self._untried:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(self._wait_until):
-                    await self._tried.wait()
+                    await self._until(lambda: not self._untried)
+
+    async def view(self, owner: str, names: Collection[str] | None = None) -> ToolView:
+        """What an owner is offered, once it has tools of these names (None: any tool), or each source was tried.
+
+        Raises `SourcesLoading` after 30 seconds.
+        """
+        await self.tried()
+        try:
+            async with asyncio.timeout(LOADING_TIMEOUT_S):
+                return await self._view(owner, names)
+        except TimeoutError:
+            raise SourcesLoading(sorted(key.name for key in self._untried_of(owner))) from None
 
     async def aclose(self) -> None:
         """Stop retrying."""
@@ -163,7 +183,7 @@ class ToolSources:
                 await self._registry.remove_source(key.name, owner=key.owner)
                 raise
             entry = await _ready(entry, provider)
-            await self._set(entry)
+            await self._set(key, entry)
         finally:
             self._adding.discard(key)
         return entry
@@ -179,14 +199,16 @@ class ToolSources:
             if entry.key not in self._entries:
                 raise UnknownSourceError(name, [other.source.name for other in self.of(audit.owner)])
             await self._store.delete_tool_source(*entry.key, audit=audit)
-            if self._entries.pop(entry.key).provider is not None:
+            entry = self._entries[entry.key]
+            await self._set(entry.key, None)
+            if entry.provider is not None:
                 await self._registry.remove_source(name, owner=entry.owner)
 
     async def wait_for(self, is_ready: Callable[[], bool]) -> None:
         """Return when it is ready (asked after each source), no source is left to load, or after 30 seconds."""
         try:
-            async with asyncio.timeout(RECOVERY_TIMEOUT_S), self._changed:
-                await self._changed.wait_for(lambda: not self._pending() or is_ready())
+            async with asyncio.timeout(LOADING_TIMEOUT_S):
+                await self._until(lambda: not self._pending() or is_ready())
         except TimeoutError:
             _log.warning("tool_source.missing", sources=[entry.source.name for entry in self._pending()])
 
@@ -227,6 +249,22 @@ class ToolSources:
             _log.info("tool_source.credentials_encrypted", source=entry.source.name)
         return record is not None
 
+    async def _view(self, owner: str, names: Collection[str] | None) -> ToolView:
+        while True:
+            # First: a source that is tried from here on may be missing in the view.
+            untried = self._untried_of(owner)
+            view = await self._registry.view(owner)
+            if not untried or (all(map(view.knows, names)) if names is not None else view.offered):
+                return view
+            await self._until_tried(owner, untried)
+
+    async def _until_tried(self, owner: str, untried: set[SourceKey]) -> None:
+        """Return when one of these was tried."""
+        await self._until(lambda: self._untried_of(owner) != untried)
+
+    def _untried_of(self, owner: str) -> set[SourceKey]:
+        return {key for key in self._untried if key.owner in (owner, SHARED)}
+
     def _pending(self) -> list[SourceEntry]:
         return [entry for entry in self._entries.values() if entry.provider is None]
 
@@ -234,11 +272,9 @@ class ToolSources:
         pause_s = FIRST_PAUSE_S
         while pending := self._pending():
             await asyncio.gather(*(self._register(entry) for entry in pending))
-            self._tried.set()
             if self._pending():
                 await asyncio.sleep(pause_s)
                 pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
-        self._tried.set()
 
     async def _register(self, entry: SourceEntry) -> None:
         try:
@@ -247,15 +283,25 @@ class ToolSources:
             _log.warning("tool_source.failed", source=entry.source.name, reason=str(error))
             outcome = replace(entry, error=str(error))
         if entry.key in self._entries:
-            await self._set(outcome)
+            await self._set(entry.key, outcome)
         elif outcome.provider is not None:
             # It was removed while it was being loaded.
             await self._registry.remove_source(entry.source.name, owner=entry.owner)
 
-    async def _set(self, entry: SourceEntry) -> None:
+    async def _set(self, key: SourceKey, entry: SourceEntry | None) -> None:
+        """The source is so now; None: it is gone."""
         async with self._changed:
-            self._entries[entry.key] = entry
+            self._untried.discard(key)
+            if entry is None:
+                del self._entries[key]
+            else:
+                self._entries[key] = entry
             self._changed.notify_all()
+
+    async def _until(self, is_so: Callable[[], bool]) -> None:
+        """Return when it is so; it is tested whenever a source has changed."""
+        async with self._changed:
+            await self._changed.wait_for(is_so)
 
 
 async def _ready(entry: SourceEntry, provider: ToolProvider) -> SourceEntry:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +156,80 @@ async def test_credentials_in_clear_of_an_earlier_version(tmp_path: Path) -> Non
                 assert (await source_of(client, owner="ann")).status == "ready"
                 # Also while the database is open, when a backup may be made.
                 assert SECRET.encode() not in contents(tmp_path)
+
+
+@pytest.fixture
+async def loading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Client, asyncio.Event]]:
+    """An orchestrator with the loaded source `shop`, and the source `other` that is loaded when the event is set."""
+    monkeypatch.setattr("orchestrator.tools.sources.START_TIMEOUT_S", 0.2)
+    async with surroundings(tmp_path) as world:
+        shop = world.shop.source(world.shop_url)
+        other = openapi_document({"/items/{item}": {"get": {"operationId": "weigh", "responses": OK}}})
+        world.shop.documents["other.json"], gate = other, asyncio.Event()
+        world.shop.gates["other.json"] = gate
+        sources = tmp_path / "two.json"
+        sources.write_text(json.dumps({"sources": [shop, {"name": "other", "url": f"{world.shop_url}/other.json"}]}))
+        async with world.orchestrator(tool_sources=sources) as client:
+            yield client, gate
+
+
+Loading = tuple[Client, asyncio.Event]
+# Each names the tool of the source that is being loaded.
+REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "trajectories": ("/v1/trajectories", {"instruction": "What is it?", "tools": ["weigh"]}),
+    "responses": (
+        "/v1/responses",
+        {"model": "alpha-umi", "input": "x", "tools": [{"type": "alpha_umi:registered", "names": ["weigh"]}]},
+    ),
+    "calls": ("/v1/tools/weigh/calls", {"arguments": {"item": "lamp"}, "confirm": True}),
+}
+
+
+@pytest.mark.parametrize("interface", REQUESTS)
+async def test_a_request_for_a_tool_waits_until_its_source_is_loaded(loading: Loading, interface: str) -> None:
+    client, gate = loading
+    path, body = REQUESTS[interface]
+    waiting = asyncio.create_task(client.http.post(path, json=body))
+    # Tools of other sources need not wait, nor do all tools.
+    assert (await client.run(tools=["look_up"]))["status"] == "completed"
+    assert (await client.run())["status"] == "completed"
+    assert not waiting.done()
+    gate.set()
+    assert (await waiting).status_code == 200
+
+
+@pytest.mark.parametrize("interface", REQUESTS)
+async def test_a_request_for_a_tool_that_is_not_loaded_in_time_is_refused_for_now(
+    loading: Loading, monkeypatch: pytest.MonkeyPatch, interface: str
+) -> None:
+    monkeypatch.setattr("orchestrator.tools.sources.LOADING_TIMEOUT_S", 0.1)
+    client, gate = loading
+    path, body = REQUESTS[interface]
+    refused = await client.http.post(path, json=body)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5"), refused.text
+    assert "tool sources are still being loaded: 'other'" in refused.text
+    # Once it is loaded, what it does not have is unknown for good.
+    gate.set()
+    while client.orchestrator.sources.find("other", owner=SHARED).status == "pending":
+        await asyncio.sleep(0.01)
+    unknown = await client.create(tools=["weigh", "measure"])
+    assert (unknown.status_code, [each["field"] for each in unknown.json()["errors"]]) == (422, ["tools.1"])
+
+
+async def test_a_request_for_all_tools_waits_for_the_first_one(loading: Loading) -> None:
+    client, gate = loading
+    assert (await client.http.delete("/v1/tool-sources/shop")).status_code == 204
+    waiting = asyncio.create_task(client.run())
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    gate.set()
+    assert (await waiting)["status"] == "completed"
+
+
+async def test_a_source_that_is_removed_while_it_is_loaded_is_waited_for_no_longer(loading: Loading) -> None:
+    client, _ = loading
+    waiting = asyncio.create_task(client.create(tools=["weigh"]))
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    assert (await client.http.delete("/v1/tool-sources/other")).status_code == 204
+    assert (await waiting).status_code == 422

@@ -17,7 +17,8 @@ class Shop:
     """The API. `journal` holds (operation, item, idempotency key) of each execution.
 
     With `hang` calls wait until `release`, or until their client leaves, which `left` counts. Calls about an item that
-    `gates` has wait in the same way for the item's own event. `details` are added to the answers about an item.
+    `gates` has wait in the same way for the item's own event, and so do documents. `details` are added to the answers
+    about an item.
     """
 
     journal: list[tuple[str, str, str]] = field(default_factory=list)
@@ -53,6 +54,8 @@ class Shop:
 
         @app.get("/{name}.json", include_in_schema=False)
         async def document(name: str) -> Response:
+            if (gate := self.gates.get(f"{name}.json")) is not None:
+                await gate.wait()
             result = self.documents.get(f"{name}.json")
             return JSONResponse(result, 404 if result is None else 200)
 
