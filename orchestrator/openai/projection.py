@@ -120,6 +120,7 @@ class Projection:
         self._events: list[ResponseEvent] = []
         self._live: _Text | None = None
         self._running: ToolCallItem | None = None
+        self._is_cut = False
 
     @property
     def is_terminal(self) -> bool:
@@ -188,8 +189,7 @@ class Projection:
             case ToolObserved():
                 self._observe(event.content, is_error=event.is_error)
             case AnswerWritten():
-                is_cut = event.unfinished and self._state.outcome == "exhausted"
-                self._write("message", event.answer, is_complete=not is_cut)
+                self._answer(event.answer, unfinished=event.unfinished)
             case LimitReached() | RoleFailed() | Cancelled():
                 self._interrupt(logged.before)
             case ActionRequired() | TrajectoryFinished():
@@ -197,7 +197,8 @@ class Projection:
         self._live = None
 
     def _end(self) -> None:
-        self.status = _STATUSES[self._state.status]
+        status = _STATUSES[self._state.status]
+        self.status = "incomplete" if self._is_cut and status == "completed" else status
         self._send(_ENDS[self.status], _TERMINAL, response=self.resource())
 
     def _step(self, event: StepTaken, before: State) -> None:
@@ -207,7 +208,12 @@ class Projection:
         if event.call_id is not None and event.name is not None and event.arguments is not None:
             self._call(event.call_id, event.name, event.arguments, base=_ITEM_NUMBERS)
         elif event.answer is not None and self._state.answer is not None:
-            self._write("message", event.answer, base=_ITEM_NUMBERS)
+            self._answer(event.answer, unfinished=event.unfinished, base=_ITEM_NUMBERS)
+
+    def _answer(self, text: str, *, unfinished: bool, base: int = 0) -> None:
+        """The answer; `unfinished`: a bound of the request, or the role's own one, cut it."""
+        self._is_cut = unfinished
+        self._write("message", text, is_complete=not unfinished, base=base)
 
     def _interrupt(self, before: State) -> None:
         """A limit, a failure or the client ended what was under way. Some text of a role may have been sent."""
@@ -353,7 +359,8 @@ class Projection:
 
     def _reason(self) -> str:
         """Why the response is incomplete."""
-        code = "gave_up" if self._state.error is None else self._state.error.code
+        without_error = "max_output_tokens" if self._is_cut else "gave_up"
+        code = without_error if self._state.error is None else self._state.error.code
         limits_calls = self._turn.document.get("max_tool_calls") is not None
         return "max_tool_calls" if code == "max_steps" and limits_calls else code
 

@@ -308,9 +308,10 @@ def test_the_end_says_why(name: str, status: str, reason: str | None) -> None:
         assert limited["incomplete_details"] == {"reason": "max_tool_calls"}
 
 
-def test_an_answer_that_the_token_limit_cut_is_incomplete() -> None:
+@pytest.mark.parametrize("bound", [9, None], ids=["of the request", "of the role"])
+def test_an_answer_that_a_bound_cut_is_incomplete(bound: int | None) -> None:
     log = log_of(
-        TrajectoryCreated("Go.", (), options=TurnOptions(max_output_tokens=9)),
+        TrajectoryCreated("Go.", (), options=TurnOptions(max_output_tokens=bound)),
         EffectIntended("planner:0"),
         PlannerDecided("I know it", "conclusion", "I know it Next: conclusion."),
         EffectIntended("summarizer:1"),
@@ -319,6 +320,18 @@ def test_an_answer_that_the_token_limit_cut_is_incomplete() -> None:
     )
     final = check_stream(streamed(log))
     assert final["incomplete_details"] == {"reason": "max_output_tokens"}
+    assert [item["status"] for item in final["output"]] == ["completed", "incomplete"]
+
+
+def test_an_answer_of_the_single_model_that_a_bound_cut_is_incomplete() -> None:
+    log = log_of(
+        TrajectoryCreated("Go.", (), strategy="single"),
+        EffectIntended("backbone:0"),
+        StepTaken("I know it", "conclusion", answer="It is", unfinished=True),
+        TrajectoryFinished(),
+    )
+    final = check_stream(streamed(log))
+    assert (final["status"], final["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
     assert [item["status"] for item in final["output"]] == ["completed", "incomplete"]
 
 
