@@ -15,21 +15,15 @@ from typing import Any, assert_never
 from alpha_umi.contract.openai.chat import (
     AssistantMessage,
     CalledFunction,
-    Content,
     CreateChatCompletion,
-    FilePart,
     FunctionCall,
-    ImagePart,
     InstructionsMessage,
     Message,
-    Part,
-    RefusalPart,
-    TextPart,
     ToolMessage,
     UserMessage,
 )
 from alpha_umi.contract.problems import ServiceError
-from orchestrator.openai.conversation_input import FEW_TURNS, IMAGE_TEXT, SuppliedConversation, file_text
+from orchestrator.openai.conversation_input import FEW_TURNS, SuppliedConversation, content_text
 
 FIELD = "messages"
 
@@ -87,16 +81,9 @@ def is_large(messages: Sequence[Message]) -> bool:
     return with_calls or len(messages) > FEW_TURNS
 
 
-def text_of(content: Content | None) -> str:
-    """The text of a message's content. What no role model reads is named in its place."""
-    if content is None or isinstance(content, str):
-        return content or ""
-    return "\n".join(map(_part_text, content))
-
-
 def shown_text(message: AssistantMessage) -> str:
     """The text of the assistant's message: its content, or else its refusal."""
-    return text_of(message.content) or message.refusal or ""
+    return content_text(message.content or "") or message.refusal or ""
 
 
 def call_identity(function: CalledFunction) -> tuple[str, str]:
@@ -120,23 +107,9 @@ def _identity(message: Message) -> list[Any]:
             calls = [[call.id, *call_identity(call.function)] for call in _calls(message)]
             return [message.role, shown_text(message).strip(), calls]
         case ToolMessage():
-            return [message.role, text_of(message.content), message.tool_call_id]
+            return [message.role, content_text(message.content), message.tool_call_id]
         case UserMessage() | InstructionsMessage():
-            return ["user" if isinstance(message, UserMessage) else "system", text_of(message.content)]
-        case _ as never:
-            assert_never(never)
-
-
-def _part_text(part: Part) -> str:
-    match part:
-        case TextPart():
-            return part.text
-        case RefusalPart():
-            return part.refusal
-        case ImagePart():
-            return IMAGE_TEXT
-        case FilePart():
-            return file_text(part.file.filename)
+            return ["user" if isinstance(message, UserMessage) else "system", content_text(message.content)]
         case _ as never:
             assert_never(never)
 
@@ -182,12 +155,12 @@ def _collected(messages: Sequence[Message], start: int) -> SuppliedConversation:
         place = f"{FIELD}.{index}"
         match message:
             case InstructionsMessage():
-                conversation.instruct(text_of(message.content))
+                conversation.instruct(content_text(message.content))
             case UserMessage():
-                conversation.user(text_of(message.content))
+                conversation.user(content_text(message.content))
             case ToolMessage():
                 call_id = distinct.get(message.tool_call_id, message.tool_call_id)
-                conversation.output(call_id, text_of(message.content), place=place)
+                conversation.output(call_id, content_text(message.content), place=place)
             case AssistantMessage():
                 _collect_answer(conversation, message, place)
                 for number, call in enumerate(_calls(message)):

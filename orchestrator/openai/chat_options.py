@@ -10,10 +10,10 @@ from typing import Any
 from alpha_umi.contract.openai.chat import (
     AllowedToolsChoice,
     CreateChatCompletion,
-    JsonObjectFormat,
     JsonSchemaFormat,
     NamedTool,
 )
+from alpha_umi.contract.openai.responses import JsonObjectFormat
 from alpha_umi.contract.openai.tools import AllowedTools, FunctionChoice, FunctionTool, RegisteredTools
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.trajectories import Strategy

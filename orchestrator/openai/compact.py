@@ -30,7 +30,7 @@ from orchestrator.api.answers import json_response
 from orchestrator.api.bodies import BoundedBodyRoute
 from orchestrator.assembly import Orchestrator
 from orchestrator.openai.compaction import expanded_items, packed
-from orchestrator.openai.input_items import content_text
+from orchestrator.openai.conversation_input import content_text
 from orchestrator.openai.item_documents import item_document
 from orchestrator.openai.models import ModelNames
 from orchestrator.tools.shorten import shorten_structure

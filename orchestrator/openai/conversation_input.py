@@ -7,10 +7,12 @@ has the form that the roles write: a planner's turn, then a call with its observ
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, assert_never
 
+from alpha_umi.contract.openai import chat
+from alpha_umi.contract.openai.input_items import ContentPart, FilePart, ImagePart, RefusalPart, TextPart
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.roles import MAX_TURN_CHARACTERS, MAX_TURNS
 from alpha_umi.roles.caller import write_call
@@ -20,12 +22,26 @@ from alpha_umi.trajectory.moves import NO_ANSWER
 
 # Reading more of them takes milliseconds.
 FEW_TURNS = 20
-IMAGE_TEXT = "[image: not read]"
 
 
-def file_text(name: str | None) -> str:
-    """What stands in a history for a file, which no role model can read."""
-    return f"[file {name}: not read]" if name else "[file: not read]"
+def content_text(content: str | Sequence[ContentPart | chat.Part]) -> str:
+    """The text of a message. Images and files, which no role model can read, are named in their place."""
+    return content if isinstance(content, str) else "\n".join(map(_part_text, content))
+
+
+def _part_text(part: ContentPart | chat.Part) -> str:
+    match part:
+        case TextPart() | chat.TextPart():
+            return part.text
+        case RefusalPart():
+            return part.refusal
+        case ImagePart() | chat.ImagePart():
+            return "[image: not read]"
+        case FilePart() | chat.FilePart():
+            name = part.filename if isinstance(part, FilePart) else part.file.filename
+            return f"[file {name}: not read]" if name else "[file: not read]"
+        case _ as never:
+            assert_never(never)
 
 
 @dataclass(frozen=True)

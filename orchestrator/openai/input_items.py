@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from alpha_umi.contract.openai.input_items import (
-    ContentPart,
-    FilePart,
     FunctionCall,
     FunctionCallOutput,
-    ImagePart,
     InputItem,
     InputMessage,
     Reasoning,
-    RefusalPart,
     ServerToolCall,
-    TextPart,
 )
 from orchestrator.openai.compaction import expanded_items
-from orchestrator.openai.conversation_input import IMAGE_TEXT, SuppliedConversation, file_text
+from orchestrator.openai.conversation_input import SuppliedConversation, content_text
 
 
 def supplied_conversation(
@@ -62,22 +57,3 @@ def _add(conversation: SuppliedConversation, item: InputItem, place: str) -> Non
             conversation.output(place, item.output or item.error or "", place=place)
         case _:
             raise AssertionError(f"{type(item).__name__} is resolved before the conversation is read")
-
-
-def content_text(content: str | Sequence[ContentPart]) -> str:
-    """The text of a message; images and files are named as not read."""
-    return content if isinstance(content, str) else "\n".join(_part_text(part) for part in content)
-
-
-def _part_text(part: ContentPart) -> str:
-    match part:
-        case TextPart():
-            return part.text
-        case RefusalPart():
-            return part.refusal
-        case ImagePart():
-            return IMAGE_TEXT
-        case FilePart():
-            return file_text(part.filename)
-        case _:
-            raise AssertionError("validation refuses a part of another type")

@@ -11,14 +11,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidationError, ValidationInfo, WrapValidator, field_validator
 
-from alpha_umi.contract.client_turns import MAX_CALL_ID_CHARACTERS
-from alpha_umi.contract.openai.request_model import RequestModel
-from alpha_umi.contract.openai.responses import ReasoningOptions
-from alpha_umi.contract.openai.tools import FUNCTION_NAME, RegisteredTools, ToolName
+from alpha_umi.contract.openai.input_items import CallId, RefusalPart, Text
+from alpha_umi.contract.openai.request_model import RequestModel, by_type, text_or_parts
+from alpha_umi.contract.openai.responses import JsonObjectFormat, ReasoningOptions, TextFormat
+from alpha_umi.contract.openai.tools import FUNCTION_NAME, RegisteredTools, ToolName, choice_tag
 from alpha_umi.contract.roles import (
     ANY_NOTATION,
     MAX_DESCRIPTION_CHARACTERS,
-    MAX_TURN_CHARACTERS,
     MAX_TURNS,
     Parameters,
     StopText,
@@ -31,8 +30,6 @@ MAX_PARTS = 1_000
 MAX_CALLS = 1_000
 # Of what stands for itself, such as names and labels.
 Label = Annotated[str, Field(max_length=512)]
-Text = Annotated[str, Field(max_length=MAX_TURN_CHARACTERS)]
-CallId = Annotated[str, Field(min_length=1, max_length=MAX_CALL_ID_CHARACTERS)]
 
 
 def _or_unsupported(value: Any, handler: Any, info: ValidationInfo) -> Any:
@@ -49,31 +46,11 @@ Zero = Annotated[Literal[0] | None, ANY_NOTATION, _UNSUPPORTED]
 Empty = Annotated[Annotated[dict[Label, Any], Field(max_length=0)] | None, _UNSUPPORTED]
 
 
-def _of(*kinds: str, field: str = "type") -> Discriminator:
-    """Chooses the model of a value by its `type`. Tags stand in parentheses, so that no error names them as a field."""
-
-    def kind(value: Any) -> str | None:
-        named = value.get(field) if isinstance(value, dict) else getattr(value, field, None)
-        return f"({named})" if named in kinds else None
-
-    listed = ", ".join(f"`{name}`" for name in kinds)
-    return Discriminator(
-        kind, custom_error_type="unknown_variant", custom_error_message=f"`{field}` must be one of {listed}"
-    )
-
-
 class TextPart(WireModel):
     """Text of a message."""
 
     type: Literal["text"]
     text: Text
-
-
-class RefusalPart(WireModel):
-    """A refusal in a message of the assistant."""
-
-    type: Literal["refusal"]
-    refusal: Text
 
 
 class ImageUrl(WireModel):
@@ -110,17 +87,13 @@ Part = Annotated[
     | Annotated[RefusalPart, Tag("(refusal)")]
     | Annotated[ImagePart, Tag("(image_url)")]
     | Annotated[FilePart, Tag("(file)")],
-    _of("text", "refusal", "image_url", "file"),
+    by_type("text", "refusal", "image_url", "file"),
 ]
-
-
-def _content_form(value: Any) -> str:
-    return "(text)" if isinstance(value, str) else "(parts)"
 
 
 Content = Annotated[
     Annotated[Text, Tag("(text)")] | Annotated[list[Part], Field(max_length=MAX_PARTS), Tag("(parts)")],
-    Discriminator(_content_form),
+    Discriminator(text_or_parts),
 ]
 
 
@@ -212,7 +185,7 @@ Message = Annotated[
     | Annotated[UserMessage, Tag("(user)")]
     | Annotated[AssistantMessage, Tag("(assistant)")]
     | Annotated[ToolMessage, Tag("(tool)")],
-    _of("system", "developer", "user", "assistant", "tool", field="role"),
+    by_type("system", "developer", "user", "assistant", "tool", field="role"),
 ]
 
 
@@ -234,7 +207,7 @@ class FunctionTool(WireModel):
 
 ToolEntry = Annotated[
     Annotated[FunctionTool, Tag("(function)")] | Annotated[RegisteredTools, Tag("(alpha_umi:registered)")],
-    _of("function", "alpha_umi:registered"),
+    by_type("function", "alpha_umi:registered"),
 ]
 
 
@@ -265,35 +238,16 @@ class AllowedToolsChoice(WireModel):
     allowed_tools: AllowedTools
 
 
-def _choice_form(value: Any) -> str | None:
-    if isinstance(value, str):
-        return "(mode)"
-    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return f"({kind})" if kind in ("function", "allowed_tools") else None
-
-
 ToolChoice = Annotated[
     Annotated[Literal["none", "auto", "required"], Tag("(mode)")]
     | Annotated[NamedTool, Tag("(function)")]
     | Annotated[AllowedToolsChoice, Tag("(allowed_tools)")],
     Discriminator(
-        _choice_form,
-        custom_error_type="unknown_variant",
+        choice_tag,
+        custom_error_type="unsupported_type",
         custom_error_message="it is `none`, `auto`, `required`, or an object of the type `function` or `allowed_tools`",
     ),
 ]
-
-
-class TextFormat(WireModel):
-    """Plain text."""
-
-    type: Literal["text"]
-
-
-class JsonObjectFormat(WireModel):
-    """JSON text of any object."""
-
-    type: Literal["json_object"]
 
 
 class NamedSchema(WireModel):
@@ -316,7 +270,7 @@ ResponseFormat = Annotated[
     Annotated[TextFormat, Tag("(text)")]
     | Annotated[JsonObjectFormat, Tag("(json_object)")]
     | Annotated[JsonSchemaFormat, Tag("(json_schema)")],
-    _of("text", "json_object", "json_schema"),
+    by_type("text", "json_object", "json_schema"),
 ]
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from alpha_umi.contract.client_turns import MAX_CALL_ID_CHARACTERS
-from alpha_umi.contract.openai.request_model import RequestModel, by_type, type_of
+from alpha_umi.contract.openai.request_model import RequestModel, by_type, text_or_parts, type_of
 from alpha_umi.contract.openai.tools import FUNCTION_NAME
 from alpha_umi.contract.roles import MAX_TURN_CHARACTERS, MAX_TURNS
 from alpha_umi.roles.turns import NAME_CHARACTERS
@@ -64,27 +64,14 @@ class FilePart(RequestModel):
 ContentPart = Annotated[
     Annotated[TextPart, Tag("(text)")]
     | Annotated[RefusalPart, Tag("(refusal)")]
-    | Annotated[ImagePart, Tag("(image)")]
-    | Annotated[FilePart, Tag("(file)")],
-    by_type(
-        {
-            "input_text": "(text)",
-            "output_text": "(text)",
-            "text": "(text)",
-            "refusal": "(refusal)",
-            "input_image": "(image)",
-            "input_file": "(file)",
-        }
-    ),
+    | Annotated[ImagePart, Tag("(input_image)")]
+    | Annotated[FilePart, Tag("(input_file)")],
+    by_type("text", "refusal", "input_image", "input_file", like={"input_text": "text", "output_text": "text"}),
 ]
 
 
-def _content_tag(content: Any) -> str:
-    return "(text)" if isinstance(content, str) else "(parts)"
-
-
 Content = Annotated[
-    Annotated[Text, Tag("(text)")] | Annotated[list[ContentPart], Tag("(parts)")], Discriminator(_content_tag)
+    Annotated[Text, Tag("(text)")] | Annotated[list[ContentPart], Tag("(parts)")], Discriminator(text_or_parts)
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import Discriminator, GetJsonSchemaHandler, model_validator
@@ -38,16 +39,30 @@ class RequestModel(WireModel):
 
 def type_of(value: Any) -> Any:
     """The `type` of a document or of its model."""
-    return value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return _field_of(value, "type")
 
 
-def by_type(tags: Mapping[str, str]) -> Discriminator:
-    """Chooses a model by `type`. The tags are in parentheses, so that no error names them as a field."""
+def by_type(*kinds: str, field: str = "type", like: Mapping[str, str] = MappingProxyType({})) -> Discriminator:
+    """Chooses the model of a value by a field: that with the tag `(kind)`, so that no error names the tag as a field.
+
+    `like` are further kinds, each with the one whose model it has.
+    """
+    tags = {kind: f"({kind})" for kind in kinds} | {kind: f"({other})" for kind, other in like.items()}
 
     def tag(value: Any) -> str | None:
-        kind = type_of(value)
+        kind = _field_of(value, field)
         return tags.get(kind) if isinstance(kind, str) else None
 
+    listed = ", ".join(f"`{kind}`" for kind in tags)
     return Discriminator(
-        tag, custom_error_type="unsupported_type", custom_error_message=f"the type must be one of {', '.join(tags)}"
+        tag, custom_error_type="unsupported_type", custom_error_message=f"`{field}` must be one of {listed}"
     )
+
+
+def text_or_parts(content: Any) -> str:
+    """The tag of the content of a message: `(text)` or `(parts)`."""
+    return "(text)" if isinstance(content, str) else "(parts)"
+
+
+def _field_of(value: Any, field: str) -> Any:
+    return value.get(field) if isinstance(value, dict) else getattr(value, field, None)

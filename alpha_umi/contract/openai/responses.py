@@ -60,9 +60,9 @@ class TextOptions(RequestModel):
     format: (
         Annotated[
             Annotated[TextFormat, Tag("(text)")]
-            | Annotated[JsonObjectFormat, Tag("(object)")]
-            | Annotated[JsonSchemaFormat, Tag("(schema)")],
-            by_type({"text": "(text)", "json_object": "(object)", "json_schema": "(schema)"}),
+            | Annotated[JsonObjectFormat, Tag("(json_object)")]
+            | Annotated[JsonSchemaFormat, Tag("(json_schema)")],
+            by_type("text", "json_object", "json_schema"),
         ]
         | None
     ) = None

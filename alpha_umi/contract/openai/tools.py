@@ -40,8 +40,8 @@ class RegisteredTools(RequestModel):
 
 
 ResponseTool = Annotated[
-    Annotated[FunctionTool, Tag("(function)")] | Annotated[RegisteredTools, Tag("(registered)")],
-    by_type({"function": "(function)", "alpha_umi:registered": "(registered)"}),
+    Annotated[FunctionTool, Tag("(function)")] | Annotated[RegisteredTools, Tag("(alpha_umi:registered)")],
+    by_type("function", "alpha_umi:registered"),
 ]
 
 
@@ -60,27 +60,26 @@ class AllowedTools(RequestModel):
     tools: Annotated[
         list[
             Annotated[
-                Annotated[FunctionChoice, Tag("(function)")] | Annotated[RegisteredTools, Tag("(registered)")],
-                by_type({"function": "(function)", "alpha_umi:registered": "(registered)"}),
+                Annotated[FunctionChoice, Tag("(function)")]
+                | Annotated[RegisteredTools, Tag("(alpha_umi:registered)")],
+                by_type("function", "alpha_umi:registered"),
             ]
         ],
         Field(min_length=1, max_length=MAX_TOOLS),
     ]
 
 
-_CHOICES = {"function": "(function)", "allowed_tools": "(allowed)"}
-
-
-def _choice_tag(choice: Any) -> str | None:
-    return "(mode)" if isinstance(choice, str) else _CHOICES.get(str(type_of(choice)))
+def choice_tag(choice: Any) -> str:
+    """The tag of a `tool_choice`: `(mode)`, or its type in parentheses."""
+    return "(mode)" if isinstance(choice, str) else f"({type_of(choice)})"
 
 
 ToolChoice = Annotated[
     Annotated[Literal["none", "auto", "required"], Tag("(mode)")]
     | Annotated[FunctionChoice, Tag("(function)")]
-    | Annotated[AllowedTools, Tag("(allowed)")],
+    | Annotated[AllowedTools, Tag("(allowed_tools)")],
     Discriminator(
-        _choice_tag,
+        choice_tag,
         custom_error_type="unsupported_choice",
         custom_error_message="a choice is none, auto, required, or an object of the type function or allowed_tools",
     ),

@@ -163,7 +163,7 @@ def test_an_open_call_needs_its_output() -> None:
         ({"type": "computer_call"}, "type of an item must be one of message, function_call"),
         ({"type": 3}, "type of an item must be one of"),
         ("text", "type of an item must be one of"),
-        (USER | {"content": [{"type": "input_audio"}]}, "type must be one of input_text"),
+        (USER | {"content": [{"type": "input_audio"}]}, "`type` must be one of `text`"),
         (USER | {"content": [{"type": "input_text", "text": "x", "cache": 1}]}, "Extra inputs"),
         (USER | {"content": "x" * (MAX_TURN_CHARACTERS + 1)}, "at most 1000000 characters"),
         (USER | {"role": "tool"}, "'user', 'assistant', 'system' or 'developer'"),
