@@ -213,3 +213,8 @@ class ServiceError(Exception):
             errors=self.errors,
             **self.extra,
         )
+
+
+def refusal(field: str, detail: str, remedy: str) -> ServiceError:
+    """The error of a request that is not valid because of one field."""
+    return ServiceError("invalid-request", detail, field=field, remedy=remedy)

@@ -16,7 +16,7 @@ from typing import TypeVar
 from alpha_umi.contract.client_turns import MAX_OUTPUT_CHARACTERS
 from alpha_umi.contract.openai.input_items import Compaction, FunctionCall, InputItem, ServerToolCall
 from alpha_umi.contract.openai.responses import CreateResponse, JsonObjectFormat, JsonSchemaFormat
-from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.problems import ServiceError, refusal
 from alpha_umi.contract.roles import MAX_TURN_CHARACTERS, MAX_TURNS
 from alpha_umi.contract.trajectories import CreateTrajectory, Strategy
 from alpha_umi.roles.turns import Turn
@@ -175,7 +175,7 @@ class ResponseRequests:
         """The output of the call for which the trajectory waits; None if it does not, and another one may begin."""
         if len(output.text) > MAX_OUTPUT_CHARACTERS:
             detail = f"the output has {len(output.text)} characters, allowed are {MAX_OUTPUT_CHARACTERS}"
-            raise ServiceError("invalid-request", detail, field=f"{output.place}.output", remedy="send less")
+            raise refusal(f"{output.place}.output", detail, "send less")
         state = previous.state
         _require_turns(len(state.history) + 1, request)
         submitted = ClientOutput(
@@ -280,15 +280,15 @@ async def computed(is_large: bool, work: Callable[[], Result]) -> Result:
 async def _require_usable(body: CreateResponse, strategy: Strategy) -> None:
     """Raises `ServiceError` for fields that exclude each other, and for a schema that cannot be written."""
     if body.background and not body.store:
-        raise _refusal("background", "a response in the background is stored", "leave `store` out, or `background`")
+        raise refusal("background", "a response in the background is stored", "leave `store` out, or `background`")
     if body.conversation is not None and body.previous_response_id is not None:
         detail = "a conversation and a previous response are two places to continue"
-        raise _refusal("conversation", detail, "send one of `conversation` and `previous_response_id`")
+        raise refusal("conversation", detail, "send one of `conversation` and `previous_response_id`")
     if body.conversation is not None and not body.store:
-        raise _refusal("store", "a conversation stores its responses", "leave `store` or `conversation` out")
+        raise refusal("store", "a conversation stores its responses", "leave `store` or `conversation` out")
     schema = _answer_schema(body)
     if schema is not None and strategy == "single":
-        raise _refusal("text.format", "the single model writes no answer inside a schema", "use another model")
+        raise refusal("text.format", "the single model writes no answer inside a schema", "use another model")
     if schema is not None:
         await require_answer_schema(schema, field="text.format.schema")
 
@@ -340,19 +340,15 @@ def _require_turns(number: int, request: TurnRequest) -> None:
     """Raises `ServiceError` for a history that leaves no room for the steps of the request."""
     if number + TURNS_A_STEP * request.limits.max_steps + 3 > MAX_TURNS:
         detail = f"the conversation has {number} turns, and a trajectory {MAX_TURNS} with those that follow"
-        raise _refusal(request.conversation.field_name, detail, "send the newest part only")
+        raise refusal(request.conversation.field_name, detail, "send the newest part only")
 
 
 def _require_room(instructions: str | None, message: str) -> None:
     size = len(instructions or "") + len(message) + 2
     if size > MAX_TURN_CHARACTERS:
         detail = f"instructions and message have {size} characters together, allowed are {MAX_TURN_CHARACTERS}"
-        raise _refusal("instructions", detail, "send shorter ones")
+        raise refusal("instructions", detail, "send shorter ones")
 
 
 def _not_open(detail: str, output: CallOutput) -> ServiceError:
-    return _refusal(f"{output.place}.call_id", detail, "send the output of each open call once")
-
-
-def _refusal(field: str, detail: str, remedy: str) -> ServiceError:
-    return ServiceError("invalid-request", detail, field=field, remedy=remedy)
+    return refusal(f"{output.place}.call_id", detail, "send the output of each open call once")

@@ -22,7 +22,7 @@ from alpha_umi.contract.openai.chat import (
     ToolMessage,
     UserMessage,
 )
-from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.problems import refusal
 from orchestrator.openai.conversation_input import FEW_TURNS, SuppliedConversation, content_text
 
 FIELD = "messages"
@@ -129,7 +129,7 @@ def _require_order(messages: Sequence[Message]) -> None:
             case ToolMessage() if message.tool_call_id not in open_calls:
                 detail = f"no call {message.tool_call_id!r} before it waits for an output"
                 remedy = "send one output for each call, right after the message with the call"
-                raise ServiceError("invalid-request", detail, field=f"{field}.tool_call_id", remedy=remedy)
+                raise refusal(f"{field}.tool_call_id", detail, remedy)
             case ToolMessage():
                 del open_calls[message.tool_call_id]
                 continue
@@ -143,7 +143,7 @@ def _require_outputs(open_calls: dict[str, str]) -> None:
     for call_id, field in open_calls.items():
         detail = f"the output of the call {call_id!r} is missing"
         remedy = "send it in a message of the role `tool`, before any other message"
-        raise ServiceError("invalid-request", detail, field=field, remedy=remedy)
+        raise refusal(field, detail, remedy)
 
 
 def _collected(messages: Sequence[Message], start: int) -> SuppliedConversation:

@@ -15,7 +15,7 @@ from alpha_umi.contract.openai.chat import (
 )
 from alpha_umi.contract.openai.responses import JsonObjectFormat
 from alpha_umi.contract.openai.tools import AllowedTools, FunctionChoice, FunctionTool, RegisteredTools
-from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.problems import ServiceError, refusal
 from alpha_umi.contract.trajectories import Strategy
 from alpha_umi.trajectory import TurnOptions
 from orchestrator.api.tools import require_answer_schema
@@ -53,10 +53,10 @@ async def chat_options(
     schema = _answer_schema(request)
     if schema is not None and strategy == "single":
         detail = "the single model writes no answer inside a schema"
-        raise ServiceError("invalid-request", detail, field=FORMAT, remedy="use another model")
+        raise refusal(FORMAT, detail, "use another model")
     if request.stop and strategy == "single":
         detail = "the answers of the single model do not end at texts"
-        raise ServiceError("invalid-request", detail, field="stop", remedy="leave it out, or use another model")
+        raise refusal("stop", detail, "leave it out, or use another model")
     if schema is not None:
         await require_answer_schema(schema, field=f"{FORMAT}.json_schema.schema")
     options = TurnOptions(

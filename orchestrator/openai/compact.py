@@ -24,7 +24,7 @@ from alpha_umi.contract.openai.input_items import (
     Reasoning,
     ServerToolCall,
 )
-from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.problems import refusal
 from alpha_umi.web.scopes import User
 from orchestrator.api.answers import json_response
 from orchestrator.api.bodies import BoundedBodyRoute
@@ -80,7 +80,7 @@ def _document(before: Sequence[InputItem], given: str | Sequence[InputItem]) -> 
     items = [InputMessage(role="user", content=given)] if isinstance(given, str) else given
     if not before and not items:
         remedy = "send items, or a `previous_response_id`"
-        raise ServiceError("invalid-request", "there is nothing to compact", field="input", remedy=remedy)
+        raise refusal("input", "there is nothing to compact", remedy)
     messages, content = compacted([*before, *items])
     compaction = Compaction(type="compaction", encrypted_content=content)
     output = [item_document(message, f"msg_{uuid.uuid4().hex}") for message in messages]
@@ -110,7 +110,7 @@ def _entries(item: InputItem) -> list[dict[str, Any] | None]:
             return [{"type": item.type, "name": item.name, "arguments": item.arguments, **short}]
         case _:
             detail = "a reference is not compacted"
-            raise ServiceError("invalid-request", detail, field="input", remedy="send the item itself")
+            raise refusal("input", detail, "send the item itself")
 
 
 def _short(text: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from pydantic import TypeAdapter
 
 from alpha_umi.contract.openai.input_items import Compaction, InputItem, InputMessage
-from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.problems import refusal
 from orchestrator.api.bodies import MAX_VALUES, count_values
 
 # Of the JSON of the compactions of a request, as a body can have.
@@ -40,7 +40,7 @@ def packed(entries: Sequence[Mapping[str, Any] | None], *, field_name: str) -> s
     """
     text = json.dumps(entries, separators=(",", ":")).encode()
     if len(text) > MAX_BYTES or count_values(text) > MAX_VALUES:
-        raise _refusal(field_name, f"a compaction {_ALLOWED}", "send less")
+        raise refusal(field_name, f"a compaction {_ALLOWED}", "send less")
     return _PREFIX + base64.urlsafe_b64encode(zlib.compress(text, 9)).decode()
 
 
@@ -98,15 +98,11 @@ class _Room:
             entries = None
         if entries is None or any(isinstance(entry, Compaction) for entry in entries):
             remedy = "send it as `/v1/responses/compact` returned it"
-            raise _refusal(field, "this is no compaction of this server", remedy)
+            raise refusal(field, "this is no compaction of this server", remedy)
         return entries
 
     def _take(self, size: int, values: int, field: str) -> None:
         self.size -= size
         self.values -= values
         if self.size < 0 or self.values < 0:
-            raise _refusal(field, f"all compactions of a request {_ALLOWED}", "send the newest one only")
-
-
-def _refusal(field: str, detail: str, remedy: str) -> ServiceError:
-    return ServiceError("invalid-request", detail, field=field, remedy=remedy)
+            raise refusal(field, f"all compactions of a request {_ALLOWED}", "send the newest one only")

@@ -13,7 +13,7 @@ from typing import Any, Literal, NoReturn, assert_never
 
 from alpha_umi.contract.openai import chat
 from alpha_umi.contract.openai.input_items import ContentPart, FilePart, ImagePart, RefusalPart, TextPart
-from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.problems import refusal
 from alpha_umi.contract.roles import MAX_TURN_CHARACTERS, MAX_TURNS
 from alpha_umi.roles.caller import write_call
 from alpha_umi.roles.planner import write_plan
@@ -96,7 +96,7 @@ class SuppliedConversation:
     def call(self, call_id: str, name: str, arguments: str, *, place: str) -> None:
         """A call of the assistant; `arguments` is JSON text. Raises `ServiceError`."""
         if call_id in self._calls:
-            raise self._refusal(f"the call {call_id!r} is there twice", f"{place}.call_id", "send each call once")
+            raise refusal(f"{place}.call_id", f"the call {call_id!r} is there twice", "send each call once")
         call = _Call(call_id, name, _arguments(arguments, place), place)
         self._calls[call_id] = call
         self._entries.append(call)
@@ -105,7 +105,7 @@ class SuppliedConversation:
         """The output of a call before it, in this conversation or the one that it continues. Raises `ServiceError`."""
         if call_id in self.outputs:
             detail = f"the call {call_id!r} has two outputs"
-            raise self._refusal(detail, f"{place}.call_id", "send the output of each call once")
+            raise refusal(f"{place}.call_id", detail, "send the output of each call once")
         self.outputs[call_id] = CallOutput(call_id, text, place)
 
     @property
@@ -156,30 +156,27 @@ class SuppliedConversation:
         for call_id, place in calls.items():
             if call_id not in self.outputs:
                 detail = f"no output of the call {call_id!r} is there"
-                raise self._refusal(detail, place, "send its output, and then further messages")
+                raise refusal(place, detail, "send its output, and then further messages")
         for output in self.outputs.values():
             if output.call_id not in calls:
                 detail = f"no call {output.call_id!r} waits for an output"
-                raise self._refusal(detail, f"{output.place}.call_id", "send the output of each open call once")
+                raise refusal(f"{output.place}.call_id", detail, "send the output of each open call once")
 
     def _require_end(self, turns: list[Turn]) -> None:
         if not turns or turns[-1].role not in ("user", "observation"):
             detail = "there is nothing to answer" if not turns else "the newest message is the assistant's"
-            raise self._refusal(detail, self.field_name, "end with a message of the user or the output of a call")
+            raise refusal(self.field_name, detail, "end with a message of the user or the output of a call")
         if turns[-1].role == "user" and not turns[-1].content.strip():
-            raise self._refusal("the newest message is blank", self.field_name, "write the instruction")
+            raise refusal(self.field_name, "the newest message is blank", "write the instruction")
         if all(turn.role != "user" for turn in turns):
-            raise self._refusal("no message of the user is there", self.field_name, "send the user's message first")
+            raise refusal(self.field_name, "no message of the user is there", "send the user's message first")
         if len(turns) > MAX_TURNS:
             detail = f"the conversation has {len(turns)} turns, allowed are {MAX_TURNS}"
-            raise self._refusal(detail, self.field_name, "send the newest messages only")
+            raise refusal(self.field_name, detail, "send the newest messages only")
         longest = max(len(turn.content) for turn in turns)
         if longest > MAX_TURN_CHARACTERS:
             detail = f"messages of one speaker have {longest} characters together, allowed are {MAX_TURN_CHARACTERS}"
-            raise self._refusal(detail, self.field_name, "send a shorter text")
-
-    def _refusal(self, detail: str, place: str, remedy: str) -> ServiceError:
-        return ServiceError("invalid-request", detail, field=place, remedy=remedy)
+            raise refusal(self.field_name, detail, "send a shorter text")
 
 
 @dataclass
@@ -242,7 +239,7 @@ def _arguments(text: str, place: str) -> Mapping[str, Any]:
         arguments = None
     if not isinstance(arguments, dict):
         detail = "the arguments are no JSON object"
-        raise ServiceError("invalid-request", detail, field=f"{place}.arguments", remedy="send the JSON of an object")
+        raise refusal(f"{place}.arguments", detail, "send the JSON of an object")
     return arguments
 
 

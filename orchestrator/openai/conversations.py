@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from alpha_umi.contract.openai.conversations import Conversation
 from alpha_umi.contract.openai.input_items import InputItem, ItemReference
 from alpha_umi.contract.openai.responses import InputItemPage, ItemsQuery
-from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.problems import ServiceError, refusal
 from alpha_umi.trajectory import TrajectoryFinished
 from orchestrator.log import read_stored_log, utc_now
 from orchestrator.openai.ids import place_of
@@ -87,7 +87,7 @@ class Conversations:
         async with self.continuation(conversation_id, owner=owner) as continuation:
             if len(continuation.items) + len(documents) > MAX_PENDING_ITEMS:
                 detail = f"{len(continuation.items)} items wait for a response, allowed are {MAX_PENDING_ITEMS}"
-                raise ServiceError("invalid-request", detail, field="items", remedy="create a response, then add more")
+                raise refusal("items", detail, "create a response, then add more")
             await self._store.add_conversation_items(conversation_id, documents, at=utc_now())
         return _page([document for _, document in documents], has_more=False)
 
@@ -105,7 +105,7 @@ class Conversations:
         if not await self._store.delete_conversation_item(conversation_id, item_id):
             turn, _ = await self._turn_with(conversation_id, item_id, owner)
             detail = f"{item_id} belongs to a response of {turn.trajectory_id}, whose log does not change"
-            raise ServiceError("invalid-request", detail, field="item_id", remedy="delete the response")
+            raise refusal("item_id", detail, "delete the response")
         return conversation
 
     async def items(self, conversation_id: str, query: ItemsQuery, *, owner: str) -> InputItemPage:
@@ -169,7 +169,7 @@ class Conversations:
             named = turn.document.get("previous_response_id")
             turn = None if named is None else await stored_turn(self._store, named, owner=owner)
         detail = f"there are more than {MAX_RESPONSES} responses before it"
-        raise ServiceError("invalid-request", detail, field="previous_response_id", remedy="compact more often")
+        raise refusal("previous_response_id", detail, "compact more often")
 
     async def _conversation_up_to(self, turn: TurnRow, conversation_id: str, owner: str) -> list[Document]:
         entries = await self._store.conversation_entries(
@@ -245,7 +245,7 @@ class Conversations:
 
         Of a response that has not ended there are none.
         """
-        projections = [Projection(turn) for turn in turns]
+        projections = [Projection(turn, with_events=False) for turn in turns]
         if not turns:
             return {}
         trajectory_id = next(iter(turns)).trajectory_id
@@ -271,7 +271,7 @@ def _new_documents(items: Sequence[InputItem]) -> list[tuple[str, Document]]:
     for position, item in enumerate(items):
         if isinstance(item, ItemReference):
             detail = "an item is added to a conversation itself, not by a reference"
-            raise ServiceError("invalid-request", detail, field=f"items.{position}", remedy="send the item")
+            raise refusal(f"items.{position}", detail, "send the item")
         item_id = id_prefix(item) + uuid.uuid4().hex
         documents.append((item_id, item_document(item, item_id)))
     return documents

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from alpha_umi.contract.openai.input_items import InputItem, InputMessage, ItemReference
-from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.problems import ServiceError, refusal
 from alpha_umi.contract.validation import explain
 from orchestrator.openai.ids import place_of
 from orchestrator.openai.previous import PreviousResponse
@@ -52,7 +52,7 @@ async def resolved_items(
         except ValidationError as error:
             # What a model wrote need not be Unicode.
             detail = f"the item {item.id!r} cannot be sent again: {explain(error, at='item')}"
-            raise _refusal(f"input.{position}", detail, "leave it out") from error
+            raise refusal(f"input.{position}", detail, "leave it out") from error
     return resolved
 
 
@@ -64,7 +64,7 @@ async def _written_item(
     if at is None:
         raise _not_found(item_id, place)
     if len(known) > MAX_RESPONSES:
-        raise _refusal(place, f"there are references to more than {MAX_RESPONSES} responses", "send the items")
+        raise refusal(place, f"there are references to more than {MAX_RESPONSES} responses", "send the items")
     turns = [turn for turn in await store.turns(at[0], owner=owner) if turn.seq <= at[1] and turn.document.get("store")]
     if not turns:
         raise _not_found(item_id, place)
@@ -79,8 +79,4 @@ async def _written_item(
 
 
 def _not_found(item_id: str, place: str) -> ServiceError:
-    return _refusal(place, f"there is no item {item_id!r}", "send the item itself")
-
-
-def _refusal(place: str, detail: str, remedy: str) -> ServiceError:
-    return ServiceError("invalid-request", detail, field=place, remedy=remedy)
+    return refusal(place, f"there is no item {item_id!r}", "send the item itself")

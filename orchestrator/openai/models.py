@@ -7,7 +7,7 @@ import time
 from fastapi import APIRouter
 
 from alpha_umi.contract.openai.models import MODELS, Model, ModelPage, RoleModel
-from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.problems import ServiceError, refusal
 from alpha_umi.contract.trajectories import Strategy
 from alpha_umi.roles.turns import Role
 from alpha_umi.web.scopes import User
@@ -38,9 +38,7 @@ class ModelNames:
         """The strategy of a model. Raises `ServiceError` for a name that is missing or unknown."""
         listed = ", ".join(self._strategies)
         if model is None:
-            raise ServiceError(
-                "invalid-request", "the request names no model", field="model", remedy=f"name one of {listed}"
-            )
+            raise refusal("model", "the request names no model", f"name one of {listed}")
         if model not in self._strategies:
             raise ServiceError(
                 "model-not-found",

@@ -19,7 +19,7 @@ from alpha_umi.contract.openai.responses import (
     ItemsQuery,
     ResponseResource,
 )
-from alpha_umi.contract.problems import ServiceError
+from alpha_umi.contract.problems import ServiceError, refusal
 from alpha_umi.web.scopes import User
 from orchestrator.api.answers import IdempotencyKey, carry_out, json_response, request_key
 from orchestrator.api.audit import audit_entry
@@ -92,7 +92,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
             return await stream_response(orchestrator, turn, starting_after=after, openai_names=names)
         if after is not None:
             detail = "a response that is not streamed has no place to start after"
-            raise ServiceError("invalid-request", detail, field="starting_after", remedy="send `stream=true`, too")
+            raise refusal("starting_after", detail, "send `stream=true`, too")
         return await shown(turn)
 
     @router.post(
@@ -130,7 +130,7 @@ def create_router(orchestrator: Orchestrator) -> APIRouter:
         ids = [item["id"] for item in items]
         if query.after is not None and query.after not in ids:
             detail = f"the request has no item {query.after!r}"
-            raise ServiceError("invalid-request", detail, field="after", remedy="send the last id of a page")
+            raise refusal("after", detail, "send the last id of a page")
         start = 0 if query.after is None else ids.index(query.after) + 1
         page = items[start : start + query.limit]
         return InputItemPage(

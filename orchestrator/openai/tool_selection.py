@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from alpha_umi.contract.client_turns import ClientTool
 from alpha_umi.contract.openai.tools import AllowedTools, FunctionChoice, FunctionTool, RegisteredTools
-from alpha_umi.contract.problems import FieldProblem, ServiceError
+from alpha_umi.contract.problems import FieldProblem, ServiceError, refusal
 from alpha_umi.roles.turns import Tool
 from alpha_umi.trajectory import State, TurnOptions
 from orchestrator.api.tools import offered_tools, select_tools
@@ -86,7 +86,7 @@ def tool_options(
             return replace(options, tools=())
         case "required":
             if not tools.names:
-                raise _refusal("tool_choice", "a call is required, and there is no tool", "offer tools")
+                raise refusal("tool_choice", "a call is required, and there is no tool", "offer tools")
             return replace(options, must_call=True)
         case _:
             return options
@@ -107,7 +107,7 @@ def _allowed(choice: AllowedTools, tools: SelectedTools) -> tuple[str, ...]:
 
 def _require_known(name: str, tools: SelectedTools, field: str) -> None:
     if name not in tools.names:
-        raise _refusal(field, f"there is no tool {name[:100]!r} among those of the request", "name one of `tools`")
+        raise refusal(field, f"there is no tool {name[:100]!r} among those of the request", "name one of `tools`")
 
 
 def _at_their_places(error: ServiceError, places: Sequence[str]) -> ServiceError:
@@ -119,7 +119,3 @@ def _at_their_places(error: ServiceError, places: Sequence[str]) -> ServiceError
         for each in error.errors
     ]
     return ServiceError(error.kind, error.detail, errors=problems, extra=error.extra, headers=error.headers)
-
-
-def _refusal(field: str, detail: str, remedy: str) -> ServiceError:
-    return ServiceError("invalid-request", detail, field=field, remedy=remedy)

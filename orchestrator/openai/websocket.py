@@ -22,7 +22,7 @@ from alpha_umi import telemetry
 from alpha_umi.contract.openai.errors import WebSocketError, error_body, status_of
 from alpha_umi.contract.openai.response_events import OPENAI_HEADER
 from alpha_umi.contract.openai.responses import CreateResponse
-from alpha_umi.contract.problems import Kind, ServiceError
+from alpha_umi.contract.problems import Kind, ServiceError, refusal
 from alpha_umi.contract.stream_events import Reconnect
 from alpha_umi.web.problems import invalid_request, unreadable_body
 from alpha_umi.web.scopes import User
@@ -217,12 +217,8 @@ async def _fields_of(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise unreadable_body() from error
     if not isinstance(fields, dict) or fields.pop("type", None) != _CREATE:
-        raise ServiceError(
-            "invalid-request",
-            f"a message is a JSON object of the type `{_CREATE}`",
-            field="type",
-            remedy=f'send {{"type": "{_CREATE}", ...}}',
-        )
+        detail = f"a message is a JSON object of the type `{_CREATE}`"
+        raise refusal("type", detail, f'send {{"type": "{_CREATE}", ...}}')
     return fields
 
 
@@ -235,9 +231,7 @@ def _request_of(fields: dict[str, Any]) -> CreateResponse:
     for field, is_refused in (("stream", not body.stream), ("background", body.background)):
         if is_refused:
             detail = "the events of a response are sent on its connection, while it is written"
-            raise ServiceError(
-                "invalid-request", detail, field=field, remedy="leave the field out, or use POST /v1/responses"
-            )
+            raise refusal(field, detail, "leave the field out, or use POST /v1/responses")
     return body
 
 
