@@ -32,15 +32,16 @@ def create_app(orchestrator: Orchestrator) -> FastAPI:
     mcp = McpMount(orchestrator) if orchestrator.settings.mcp else None
     app = create_application(
         title="α-UMi orchestrator",
+        # Each request is compared with the routes in this order.
         routers=[
             trajectories.create_router(orchestrator),
+            _openai_router(orchestrator),
             trajectories.create_turn_router(orchestrator),
             events.create_router(orchestrator),
             retention.create_router(orchestrator),
             tools.create_router(orchestrator),
             tool_calls.create_router(orchestrator),
             audit.create_router(orchestrator),
-            _openai_router(orchestrator),
         ],
         readiness=orchestrator.readiness,
         registry=orchestrator.metrics.registry,

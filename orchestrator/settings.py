@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from alpha_umi.contract.openai.models import MODELS
 from alpha_umi.contract.roles import ROLES
-from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, CreateTrajectory
+from alpha_umi.contract.trajectories import MAX_STEPS, MAX_TOKENS, Strategy
 from alpha_umi.quantities import parse_duration
 from alpha_umi.roles.turns import Role
 from alpha_umi.telemetry import LogFormat
@@ -240,14 +240,22 @@ class OrchestratorSettings(BaseSettings):
     def _empty_is_none(cls, value: Any) -> Any:
         return None if value == "" else value
 
-    def limits(self, request: CreateTrajectory) -> Limits:
-        """The limits of a trajectory: those of the request, and these settings for the others."""
+    def limits(
+        self,
+        strategy: Strategy,
+        *,
+        max_steps: int | None = None,
+        max_repeats: int | None = None,
+        max_tokens: int | None = None,
+        max_depth: int | None = None,
+    ) -> Limits:
+        """The limits of a trajectory: those of its request, and these settings for the others."""
         return Limits(
-            max_steps=request.max_steps or (self.search_max_steps if request.strategy == "dfsdt" else self.max_steps),
-            max_repeats=request.max_repeats or self.max_repeats,
+            max_steps=max_steps or (self.search_max_steps if strategy == "dfsdt" else self.max_steps),
+            max_repeats=max_repeats or self.max_repeats,
             on_unreadable=self.on_parse_failure,
-            max_tokens=request.max_tokens or self.max_tokens,
-            max_depth=request.max_depth or self.search_depth,
+            max_tokens=max_tokens or self.max_tokens,
+            max_depth=max_depth or self.search_depth,
             max_width=self.search_width,
         )
 

@@ -114,7 +114,13 @@ async def accept_trajectory(
         created = TrajectoryCreated(
             body.instruction,
             selection.names,
-            orchestrator.settings.limits(body),
+            orchestrator.settings.limits(
+                body.strategy,
+                max_steps=body.max_steps,
+                max_repeats=body.max_repeats,
+                max_tokens=body.max_tokens,
+                max_depth=body.max_depth,
+            ),
             body.strategy,
             selection.client_tools,
             tools.digest,

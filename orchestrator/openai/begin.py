@@ -18,7 +18,7 @@ from alpha_umi.contract.openai.input_items import Compaction, FunctionCall, Inpu
 from alpha_umi.contract.openai.responses import CreateResponse, JsonObjectFormat, JsonSchemaFormat
 from alpha_umi.contract.problems import ServiceError, refusal
 from alpha_umi.contract.roles import MAX_TURN_CHARACTERS, MAX_TURNS
-from alpha_umi.contract.trajectories import CreateTrajectory, Strategy
+from alpha_umi.contract.trajectories import Strategy
 from alpha_umi.roles.turns import Turn
 from alpha_umi.trajectory import Action, Limits, MessageAdded, State, TrajectoryCreated, TurnOptions
 from orchestrator.api.tools import require_answer_schema
@@ -122,9 +122,7 @@ class ResponseRequests:
             strategy,
             tools,
             tool_options(options, body.tool_choice, tools),
-            self._orchestrator.settings.limits(
-                CreateTrajectory.model_construct(strategy=strategy, max_steps=body.max_tool_calls)
-            ),
+            self._orchestrator.settings.limits(strategy, max_steps=body.max_tool_calls),
             conversation,
             TurnRecord(owner, INTERFACE, document, conversation=place.conversation),
             body.metadata or {},

@@ -14,7 +14,6 @@ from fastapi.responses import Response
 
 from alpha_umi.contract.openai.chat import AssistantMessage, ChatCompletion, CreateChatCompletion
 from alpha_umi.contract.problems import ServiceError
-from alpha_umi.contract.trajectories import CreateTrajectory
 from alpha_umi.trajectory import Phase, State
 from alpha_umi.web.scopes import User
 from orchestrator.api.answers import IdempotencyKey, carry_out, request_key
@@ -82,7 +81,7 @@ class ChatRequests:
             strategy,
             tools,
             options,
-            self._orchestrator.settings.limits(CreateTrajectory.model_construct(strategy=strategy)),
+            self._orchestrator.settings.limits(strategy),
             history.everything if previous is None else history.added,
             _record(body, owner, history),
             body.metadata or {},

@@ -85,7 +85,8 @@ _ENDINGS: Final[Mapping[Phase, Sequence[str]]] = {
     Phase.STEPPING: (CALL, ANSWER),
     Phase.SUMMARIZING: (),
 }
-
+# Making an encoder takes longer than writing the arguments of a call.
+_JSON: Final = json.JSONEncoder(ensure_ascii=False)
 
 Kind = Literal["reasoning", "message"]
 
@@ -131,9 +132,9 @@ class Projection:
         """Take the first row, which has led to this state. Its events are among those of the next `feed`."""
         self.seq = self._row = self._turn.seq
         self._state = state
-        self._send("response.created", 0, response=self.resource())
+        self._send_resource("response.created", 0)
         if self._turn.document.get("background"):
-            self._send("response.queued", 1, response=self.resource())
+            self._send_resource("response.queued", 1)
 
     def feed(self, item: LoggedEvent | Unlogged) -> list[ResponseEvent]:
         """The events that a row, or some text, adds to the stream; none after the end."""
@@ -174,11 +175,14 @@ class Projection:
             return
         self.seq = self._row = logged.seq
         self._at, self._state = logged.at, logged.after
-        self._usage += _usage_of(event)
+        if (usage := _usage_of(event)) is not None:
+            self._usage += usage
         match event:
-            case EffectIntended() if self.status == "queued":
-                self.status = "in_progress"
-                self._send("response.in_progress", 0, response=self.resource())
+            # Every other row is one.
+            case EffectIntended():
+                if self.status == "queued":
+                    self.status = "in_progress"
+                    self._send_resource("response.in_progress", 0)
             case PlannerDecided():
                 self._planner_usage += event.usage
                 self._write("reasoning", event.thought)
@@ -199,7 +203,7 @@ class Projection:
     def _end(self) -> None:
         status = _STATUSES[self._state.status]
         self.status = "incomplete" if self._is_cut and status == "completed" else status
-        self._send(_ENDS[self.status], _TERMINAL, response=self.resource())
+        self._send_resource(_ENDS[self.status], _TERMINAL)
 
     def _step(self, event: StepTaken, before: State) -> None:
         """The single model's rationale, then its call or its answer; after a limit, the answer alone."""
@@ -291,7 +295,7 @@ class Projection:
     # Calls.
 
     def _call(self, call_id: str, name: str, arguments: Mapping[str, Any], *, base: int = 0) -> None:
-        text = json.dumps(dict(arguments), ensure_ascii=False)
+        text = _JSON.encode(dict(arguments))
         if self._state.phase is Phase.REQUIRING:
             self._call_function(call_id, name, text, base)
             return
@@ -349,6 +353,10 @@ class Projection:
     def _place(writing: _Text) -> dict[str, Any]:
         return {"item_id": writing.item["id"], "output_index": writing.index}
 
+    def _send_resource(self, kind: EventType, number: int) -> None:
+        if self._with_events:
+            self._send(kind, number, response=self.resource())
+
     def _send(self, kind: EventType, number: int, **fields: Any) -> None:
         if not self._with_events:
             return
@@ -385,7 +393,5 @@ def _kind(phase: Phase) -> Kind:
     return "message" if phase is Phase.SUMMARIZING else "reasoning"
 
 
-def _usage_of(event: Event) -> Usage:
-    if isinstance(event, RoleOutput):
-        return event.usage
-    return (isinstance(event, ToolObserved) and event.usage) or Usage()
+def _usage_of(event: Event) -> Usage | None:
+    return event.usage if isinstance(event, RoleOutput | ToolObserved) else None

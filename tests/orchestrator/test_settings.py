@@ -7,7 +7,6 @@ import os
 import pytest
 from pydantic import ValidationError
 
-from alpha_umi.contract.trajectories import CreateTrajectory
 from alpha_umi.trajectory import Limits
 from orchestrator.__main__ import main
 from orchestrator.settings import OrchestratorSettings, explain, require_current_names
@@ -61,10 +60,10 @@ def test_a_request_chooses_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALPHA_UMI_MAX_TOKENS", "")
     monkeypatch.setenv("ALPHA_UMI_SEARCH_WIDTH", "3")
     settings = OrchestratorSettings()
-    assert settings.limits(CreateTrajectory(instruction="q")) == Limits(max_width=3)
-    assert settings.limits(CreateTrajectory(instruction="q", strategy="dfsdt")) == Limits(max_steps=30, max_width=3)
-    chosen = CreateTrajectory(instruction="q", strategy="dfsdt", max_steps=5, max_tokens=900, max_depth=7)
-    assert settings.limits(chosen) == Limits(max_steps=5, max_tokens=900, max_depth=7, max_width=3)
+    assert settings.limits("chain") == Limits(max_width=3)
+    assert settings.limits("dfsdt") == Limits(max_steps=30, max_width=3)
+    chosen = settings.limits("dfsdt", max_steps=5, max_tokens=900, max_depth=7)
+    assert chosen == Limits(max_steps=5, max_tokens=900, max_depth=7, max_width=3)
 
 
 @pytest.mark.parametrize("name", ["ALPHA_UMI_ON_UNREADABLE", "alpha_umi_on_unreadable"])
