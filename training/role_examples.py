@@ -5,6 +5,8 @@ decision, the caller every call, the summarizer every answer except a missing on
 them, rationale and call or answer in one text. Differences:
 
 - a call of a tool that is not offered has no example, because it would teach to invent tools; it stays in the history;
+- a call that was made before and brings the same observation has none either: it would teach to repeat calls, which
+  loop detection ends;
 - a call that cannot be parsed has no example;
 - giving up has a backbone prompt of its own, where the published script repeats the prompt of the previous step.
 
@@ -29,10 +31,11 @@ from alpha_umi.roles.turns import Role, Tool, Turn
 from alpha_umi.serving.tokens import PromptTokenizer, between_markers
 from recordings.cases import StepCase, step_cases
 from recordings.contamination import instruction_digest
-from recordings.trajectory import NOT_OFFERED, RecordedTrajectory
+from recordings.trajectory import NOT_OFFERED, CallKey, RecordedTrajectory, call_key
 from training.examples import Example, ExamplePrompt
 
 TOO_LONG: Final = "tools, newest turn and target do not fit the context"
+REPEATED: Final = "a call that was made before, with the same observation"
 MISSING_ANSWER: Final = Turn("conclusion", "none")
 
 
@@ -57,14 +60,29 @@ class Measured:
 
 
 def learnable(trajectory: RecordedTrajectory, dropped: Counter[str]) -> Iterator[StepCase]:
-    """The steps with an offered tool or without a call; the others are counted in `dropped`."""
+    """The steps to learn from: without a call, or with one that is offered and no repetition. The others are counted in
+    `dropped`."""
+    made: set[tuple[CallKey, Turn]] = set()
     for case in step_cases(trajectory):
-        call = case.reference.call
-        offered = call is None or any(call.name in (tool.name, tool.prompt_name) for tool in case.tools)
-        if offered:
+        reason = _unfit(trajectory, case, made)
+        if reason is None:
             yield case
         else:
-            dropped[NOT_OFFERED] += 1
+            dropped[reason] += 1
+
+
+def _unfit(trajectory: RecordedTrajectory, case: StepCase, made: set[tuple[CallKey, Turn]]) -> str | None:
+    """Why a step teaches something wrong. Adds its call and observation to those that were `made` before."""
+    call = case.reference.call
+    if call is None:
+        return None
+    if all(call.name not in (tool.name, tool.prompt_name) for tool in case.tools):
+        return NOT_OFFERED
+    key = call_key(call.name, call.arguments)
+    results = [(key, turn) for turn in trajectory.turns[len(case.history) + 2 :][:1] if turn.role == "observation"]
+    repeated = not made.isdisjoint(results)
+    made.update(results)
+    return REPEATED if repeated else None
 
 
 def role_steps(trajectory: RecordedTrajectory, case: StepCase) -> Iterator[RoleStep]:

@@ -16,7 +16,7 @@ from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.tokens import PromptTokenizer
 from recordings.formats.toolbench import PublishedTool, PublishedTurn, history_of, tool_of
 from recordings.trajectory import NOT_OFFERED, RecordedTrajectory
-from training.role_examples import VERIFIED_COUNTS, Fitting, Measured, PromptCounter, learnable, role_steps
+from training.role_examples import REPEATED, VERIFIED_COUNTS, Fitting, Measured, PromptCounter, learnable, role_steps
 
 TIDE = Tool("tide", "Tides", {"type": "object", "properties": {"harbour": {"type": "string"}}})
 CALL = Turn("caller", 'Action: tide\nAction Input: {\n  "harbour": "Nes"\n}')
@@ -118,6 +118,16 @@ def test_calls_of_tools_that_are_not_on_offer_are_not_learned() -> None:
     recorded = trajectory(Turn("planner", "I look. Next: caller."), CALL, tools=(Tool("weather"),))
     assert list(learnable(recorded, dropped)) == []
     assert dropped == {NOT_OFFERED: 1}
+
+
+def test_calls_that_bring_nothing_new_are_not_learned() -> None:
+    plan, nine, ten = Turn("planner", "I look. Next: caller."), Turn("observation", "nine"), Turn("observation", "ten")
+    spaced = Turn("caller", 'Action: tide\nAction Input: {"harbour": "Nes"}')
+    dropped: Counter[str] = Counter()
+    # The third repeats the first; the second, a retry, brought something else.
+    recorded = trajectory(*(turn for result in (nine, ten, nine) for turn in (plan, spaced, result)), plan, CALL)
+    assert [case.step for case in learnable(recorded, dropped)] == [1, 2, 4]
+    assert dropped == {REPEATED: 1}
 
 
 def test_a_long_history_is_shortened_as_in_serving(tokenizer: PromptTokenizer) -> None:
