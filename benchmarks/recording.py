@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
-from alpha_umi.roles.template import Prompt
+from alpha_umi.roles.template import AnyPrompt
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.engine import Choices, Chunk, Engine, EngineStats, Generation
 from alpha_umi.serving.vllm_engine import VllmEngine
@@ -71,7 +71,7 @@ class RecordingEngine:
         """The load of the engine."""
         return self.inner.stats()
 
-    def count_tokens(self, prompt: Prompt | str) -> int:
+    def count_tokens(self, prompt: AnyPrompt | str) -> int:
         """Number of tokens of a prompt."""
         return self.inner.count_tokens(prompt)
 

@@ -61,6 +61,33 @@ class Prompt:
     end_of_turn: str
 
 
+@dataclass(frozen=True)
+class Message:
+    """A message of a chat. `content` may hold text of users and tools: nothing in it becomes a special token."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True)
+class ChatPrompt:
+    """A prompt as messages, for the model's own chat template or for a chat server; the model answers the last one.
+
+    `thinking`: the model may think before its answer, if it is one that can.
+    """
+
+    messages: tuple[Message, ...]
+    thinking: bool = False
+
+    @property
+    def text(self) -> str:
+        """The messages as plain text, the same for every model: for digests, reports and scripted engines."""
+        return "".join(f"{message.role}: {message.content}\n" for message in self.messages)
+
+
+AnyPrompt = Prompt | ChatPrompt
+
+
 def template_names() -> list[str]:
     """Names of the templates that ship with the library."""
     return sorted(entry.name.removesuffix(".toml") for entry in _FOLDER.iterdir() if entry.name.endswith(".toml"))

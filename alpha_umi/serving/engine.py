@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from alpha_umi.roles.template import Prompt
+from alpha_umi.roles.template import AnyPrompt
 
 FinishReason = Literal["stop", "length"]
 
@@ -63,13 +63,14 @@ Constraint = Choices | Grammar
 class Generation:
     """One request to an engine.
 
-    A `Prompt` holds text of users and tools: only the template's own markers become special tokens. A plain string is
-    the operator's and is tokenized unchanged. `continuation` is generated text, which the model continues.
+    A `Prompt` or `ChatPrompt` holds text of users and tools: only the template's own markers become special tokens. A
+    plain string is the operator's and is tokenized unchanged. `continuation` is text that the model has begun, and
+    continues. An engine's text may begin with a block `<think>...</think>`; `stop` and `constraint` apply after it.
     `stop` strings end the generation and are part of its text. `adapter` names one of the engine's LoRA adapters; an
     engine with adapters refuses a generation without one.
     """
 
-    prompt: Prompt | str
+    prompt: AnyPrompt | str
     max_tokens: int
     continuation: str = ""
     temperature: float = 0.0
@@ -140,7 +141,7 @@ class Engine(Protocol):
     def stats(self) -> EngineStats | None:
         """The engine's load; None if it is unknown."""
 
-    def count_tokens(self, prompt: Prompt | str) -> int:
+    def count_tokens(self, prompt: AnyPrompt | str) -> int:
         """Number of tokens of a prompt, as `generate` sends it."""
 
     def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:

@@ -13,7 +13,7 @@ from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.roles import RenderAnswer, RoleAnswer, Sampling, Timings, UsageModel
 from alpha_umi.roles.errors import ContextExceeded, UnreadableOutput
 from alpha_umi.roles.fitting import fit
-from alpha_umi.roles.template import Prompt, Template, UnknownTemplate, load_template
+from alpha_umi.roles.template import AnyPrompt, Template, UnknownTemplate, load_template
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.assembly import RoleContext
 from alpha_umi.serving.engine import Chunk, EngineDead, EngineRefused, EngineUnavailable, Generation
@@ -30,7 +30,7 @@ REPAIR_ROOM = 2
 class FittedPrompt:
     """A prompt that leaves enough of the context for the answer. `truncated`: the history was shortened to fit."""
 
-    prompt: Prompt
+    prompt: AnyPrompt
     tokens: int
     template: Template
     truncated: bool

@@ -20,7 +20,7 @@ import httpx
 from httpx_sse import aconnect_sse
 from pydantic import SecretStr
 
-from alpha_umi.roles.template import Prompt
+from alpha_umi.roles.template import AnyPrompt
 from alpha_umi.serving.engine import (
     Choices,
     Chunk,
@@ -119,7 +119,7 @@ class RemoteEngine:
         """The load by this service. The server may have other clients, and its queue is unknown."""
         return self._stats
 
-    def count_tokens(self, prompt: Prompt | str) -> int:
+    def count_tokens(self, prompt: AnyPrompt | str) -> int:
         """Tokens of a prompt as `generate` sends it."""
         return len(self._tokenizer.encode(prompt))
 

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alpha_umi.roles.template import Prompt
+from alpha_umi.roles.template import AnyPrompt
 from alpha_umi.serving.engine import (
     Choices,
     Chunk,
@@ -86,7 +86,7 @@ class ScriptedEngine:
         """The running generations; none waits, and nothing is cached."""
         return EngineStats(running=self.running)
 
-    def count_tokens(self, prompt: Prompt | str) -> int:
+    def count_tokens(self, prompt: AnyPrompt | str) -> int:
         """Words of a prompt."""
         return len(_tokens(_text(prompt)))
 
@@ -125,7 +125,7 @@ class ScriptedEngine:
         raise EngineRefused("no rule of the script fits the prompt")
 
 
-def _text(prompt: Prompt | str) -> str:
+def _text(prompt: AnyPrompt | str) -> str:
     return prompt if isinstance(prompt, str) else prompt.text
 
 

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from alpha_umi.roles.template import Prompt
+from alpha_umi.roles.template import AnyPrompt
 from alpha_umi.serving.engine import Chunk, Engine, EngineStats, Generation
 
 
@@ -83,7 +83,7 @@ class EngineView:
         """The statistics of the engine, of all views together."""
         return self.shared.engine.stats()
 
-    def count_tokens(self, prompt: Prompt | str) -> int:
+    def count_tokens(self, prompt: AnyPrompt | str) -> int:
         """Number of tokens of a prompt, as `generate` sends it."""
         return self.shared.engine.count_tokens(prompt)
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from alpha_umi.roles.template import Prompt
+from alpha_umi.roles.template import AnyPrompt, ChatPrompt, Prompt
 
 CACHED_PROMPTS = 16
 
@@ -35,7 +35,7 @@ class PromptTokenizer:
         # Splitting special tokens is a mutable setting of the tokenizer, so threads exclude each other.
         self._lock = threading.Lock()
 
-    def encode(self, prompt: Prompt | str, continuation: str = "") -> list[int]:
+    def encode(self, prompt: AnyPrompt | str, continuation: str = "") -> list[int]:
         """Token ids of a prompt, followed by text that the model has generated. Thread-safe."""
         with self._lock:
             ids = self._cached(prompt)
@@ -56,12 +56,18 @@ class PromptTokenizer:
         """Text of token ids, special tokens included."""
         return cast(str, self._tokenizer.decode(ids))
 
-    def _encode_prompt(self, prompt: Prompt | str) -> tuple[int, ...]:
+    def _encode_prompt(self, prompt: AnyPrompt | str) -> tuple[int, ...]:
+        if isinstance(prompt, ChatPrompt):
+            return tuple(self._encode(self._rendered(prompt), bare=True))
         if isinstance(prompt, str):
             return tuple(self._encode(prompt))
         if self._has_foreign_specials(prompt):
             return tuple(token for piece in self._pieces(prompt) for token in piece)
         return tuple(self._encode(prompt.text))
+
+    def _rendered(self, prompt: ChatPrompt) -> str:
+        messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
+        return cast(str, self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
     def _has_foreign_specials(self, prompt: Prompt) -> bool:
         return any(text in piece for piece in between_markers(prompt) for text in (*self._specials, prompt.end_of_turn))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from alpha_umi import telemetry
-from alpha_umi.roles.template import Prompt
+from alpha_umi.roles.template import AnyPrompt
 from alpha_umi.serving.engine import (
     Choices,
     Chunk,
@@ -145,7 +145,7 @@ class VllmEngine:
             hit_tokens=self._stats.hit_tokens + scheduler.prefix_cache_stats.hits,
         )
 
-    def count_tokens(self, prompt: Prompt | str) -> int:
+    def count_tokens(self, prompt: AnyPrompt | str) -> int:
         """Number of tokens of a prompt, as `generate` sends it."""
         return len(self._tokenizer.encode(prompt))
 

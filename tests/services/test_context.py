@@ -12,7 +12,7 @@ import httpx
 import pytest
 from support.role_apps import application, client_of, scripted
 
-from alpha_umi.roles.template import Prompt, load_template, render
+from alpha_umi.roles.template import AnyPrompt, load_template, render
 from alpha_umi.roles.turns import Role, Tool, Turn, TurnRole, tool_document
 from alpha_umi.serving.scripted import ScriptedEngine
 from alpha_umi.serving.tokens import PromptTokenizer
@@ -39,7 +39,7 @@ class CountingEngine(ScriptedEngine):
 
     tokenizer: PromptTokenizer
 
-    def count_tokens(self, prompt: Prompt | str) -> int:
+    def count_tokens(self, prompt: AnyPrompt | str) -> int:
         return len(self.tokenizer.encode(prompt))
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpha_umi.roles.template import load_template, render
+from alpha_umi.roles.template import ChatPrompt, Message, load_template, render
 from alpha_umi.roles.turns import Turn
 from alpha_umi.serving.tokens import PromptTokenizer
 
@@ -57,3 +57,12 @@ def test_a_continuation_follows_the_prompt(tokenizer: PromptTokenizer) -> None:
     ids = tokenizer.encode(prompt, "<|im_end|> and on")
     assert tokenizer.decode(ids) == prompt.text + "<|im_end|> and on"
     assert ids.count(END) == 1
+
+
+def test_a_chat_is_rendered_by_the_models_own_template(tokenizer: PromptTokenizer) -> None:
+    chat = ChatPrompt((Message("system", "Be short."), Message("user", "hello")))
+    ids = tokenizer.encode(chat)
+    assert tokenizer.decode(ids) == (
+        "<|im_start|>system\nBe short.<|im_end|>\n<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert chat.text == "system: Be short.\nuser: hello\n", "the same for every model"

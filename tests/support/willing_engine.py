@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from alpha_umi.roles.planner import DECISIONS
-from alpha_umi.roles.template import Prompt
+from alpha_umi.roles.template import AnyPrompt
 from alpha_umi.serving.engine import Choices, Chunk, EngineStats, Generation, Grammar
 from alpha_umi.serving.scripted import CANARY
 from support.mask_walk import walk
@@ -34,7 +34,7 @@ class WillingEngine:
         """It is never busy."""
         return None
 
-    def count_tokens(self, prompt: Prompt | str) -> int:
+    def count_tokens(self, prompt: AnyPrompt | str) -> int:
         """Words of a prompt."""
         return len(_text(prompt).split())
 
@@ -62,5 +62,5 @@ class WillingEngine:
         return f"It is time to go on.{decision}", True
 
 
-def _text(prompt: Prompt | str) -> str:
+def _text(prompt: AnyPrompt | str) -> str:
     return prompt if isinstance(prompt, str) else prompt.text
