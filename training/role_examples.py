@@ -131,19 +131,16 @@ class Fitting:
         full_prompt = self._full_prompt(step, case.tools) if fitted.truncated else fitted.tokens
         return Measured(example, full_prompt, fitted.tokens, target, fitted.truncated)
 
-    def _fit(self, step: RoleStep, tools: tuple[Tool, ...], budget: int) -> Fitted:
+    def _fit(self, step: RoleStep, tools: tuple[Tool, ...], budget: int) -> Fitted[Prompt]:
         return fit(
-            step.role,
-            self._template,
-            history=step.history,
-            tools=tools,
+            lambda turns: render(step.role, self._template, history=turns, tools=tools),
+            step.history,
             budget=budget,
             count=self._count,
         )
 
     def _full_prompt(self, step: RoleStep, tools: tuple[Tool, ...]) -> int:
-        thought = step.history[-1].content if step.role == "caller" else ""
-        return self._count(render(step.role, self._template, history=step.history, tools=tools, thought=thought))
+        return self._count(render(step.role, self._template, history=step.history, tools=tools))
 
 
 # Counting by pieces is verified on this many prompts.

@@ -7,47 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from alpha_umi.roles.shorten import shorten_history
-from alpha_umi.roles.template import PlannerLabel, Prompt, Template, render
-from alpha_umi.roles.turns import Role, Tool, Turn
+from alpha_umi.roles.template import ChatPrompt, Prompt
+from alpha_umi.roles.turns import Turn
+
+P = TypeVar("P", bound=Prompt | ChatPrompt)
 
 
 @dataclass(frozen=True)
-class Fitted:
+class Fitted(Generic[P]):
     """A prompt and its number of tokens. `truncated`: the history was shortened to fit."""
 
-    prompt: Prompt
+    prompt: P
     tokens: int
     truncated: bool
 
 
 def fit(
-    role: Role,
-    template: Template,
-    *,
-    history: Sequence[Turn],
-    tools: Sequence[Tool],
-    budget: int,
-    count: Callable[[Prompt], int],
-    planner_label: PlannerLabel = "assistant",
-) -> Fitted:
-    """The role's prompt with at most `budget` tokens, as `count` counts them.
+    rendered: Callable[[Sequence[Turn]], P], history: Sequence[Turn], *, budget: int, count: Callable[[P], int]
+) -> Fitted[P]:
+    """The prompt that `rendered` makes of a history, with at most `budget` tokens, as `count` counts them.
 
-    The caller's history ends with the rationale. Raises `ContextExceeded` if the tools and the newest turn alone exceed
-    the budget.
+    Raises `ContextExceeded` if the tools and the newest turn alone exceed the budget.
     """
-
-    def prompt_of(turns: Sequence[Turn]) -> Prompt:
-        return render(
-            role,
-            template,
-            history=turns,
-            tools=tools,
-            thought=turns[-1].content if role == "caller" else "",
-            planner_label=planner_label,
-        )
-
-    shortened = shorten_history(history, budget=budget, count=lambda turns: count(prompt_of(turns)))
-    prompt = prompt_of(shortened.history)
+    shortened = shorten_history(history, budget=budget, count=lambda turns: count(rendered(turns)))
+    prompt = rendered(shortened.history)
     return Fitted(prompt, count(prompt), shortened.truncated)

@@ -1,7 +1,8 @@
 """Load a prompt template and fill it.
 
 A template is part of a trained model's interface, so it is a file with a name, a version and a digest
-(`templates/*.toml`); one function loads it for training, serving and evaluation alike.
+(`templates/*.toml`); one function loads it for training, serving and evaluation alike. Templates of the kind chat
+(`templates/chat/*.toml`, filled in by `chat`) have no model that was trained on them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Literal
+from importlib.resources.abc import Traversable
+from typing import Any, Literal
 
 from alpha_umi.roles.turns import Role, Tool, Turn, TurnRole, tool_document
 
@@ -26,6 +28,7 @@ PlannerLabel = Literal["assistant", "planner"]
 _LABELS: Mapping[TurnRole, str] = {"planner": "assistant"}
 _PLACEHOLDER = re.compile(r"\{(doc|history|tool_names|thought)\}")
 _FOLDER = resources.files("alpha_umi.roles") / "templates"
+_CHAT_FOLDER = _FOLDER / "chat"
 
 
 class UnknownTemplate(ValueError):
@@ -46,6 +49,18 @@ class Template:
         """SHA-256 of everything that a model learns from the template, in hexadecimal."""
         content = json.dumps([self.end_of_turn, dict(sorted(self.prompts.items()))], ensure_ascii=True)
         return hashlib.sha256(content.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """The wording of requests to a model that was trained for no role: system texts, and each role's task."""
+
+    name: str
+    version: int
+    texts: Mapping[str, str]
+
+
+AnyTemplate = Template | ChatTemplate
 
 
 @dataclass(frozen=True)
@@ -89,18 +104,40 @@ AnyPrompt = Prompt | ChatPrompt
 
 
 def template_names() -> list[str]:
-    """Names of the templates that ship with the library."""
-    return sorted(entry.name.removesuffix(".toml") for entry in _FOLDER.iterdir() if entry.name.endswith(".toml"))
+    """Names of the templates that models are trained on."""
+    return _names(_FOLDER)
+
+
+def chat_template_names() -> list[str]:
+    """Names of the templates of the kind chat."""
+    return _names(_CHAT_FOLDER)
 
 
 @cache
 def load_template(name: str) -> Template:
-    """Load a template by name. Raises `UnknownTemplate`, which lists the known names."""
-    if name not in template_names():
-        raise UnknownTemplate(f"no template {name!r}; known: {', '.join(template_names())}")
-    data = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    """Load a template that models are trained on. Raises `UnknownTemplate`, which lists the known names."""
+    data = _read(_FOLDER, name)
     prompts = load_template(data["extends"]).prompts if "extends" in data else data["prompts"]
     return Template(data["name"], data["version"], data["end_of_turn"], prompts)
+
+
+def load_any_template(name: str) -> AnyTemplate:
+    """Load a template of either kind. Raises `UnknownTemplate`, which lists the known names."""
+    if name in template_names():
+        return load_template(name)
+    data = _read(_CHAT_FOLDER, name, also=template_names())
+    return ChatTemplate(data.pop("name"), data.pop("version"), data)
+
+
+def _names(folder: Traversable) -> list[str]:
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def _read(folder: Traversable, name: str, *, also: Sequence[str] = ()) -> dict[str, Any]:
+    known = _names(folder)
+    if name not in known:
+        raise UnknownTemplate(f"no template {name!r}; known: {', '.join((*also, *known))}")
+    return tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8"))
 
 
 def render(
@@ -109,12 +146,11 @@ def render(
     *,
     history: Sequence[Turn],
     tools: Sequence[Tool] = (),
-    thought: str = "",
     planner_label: PlannerLabel = "assistant",
 ) -> Prompt:
     """Fill the template of one role.
 
-    `thought` is the current rationale, which only the caller's prompt contains. The history follows the published
+    The caller's history ends with the rationale, which its prompt has a second time. The history follows the published
     preprocessing: every turn except an observation has an end-of-turn marker.
     """
     writer = _Writer(template.end_of_turn)
@@ -128,16 +164,17 @@ def render(
             case "doc":
                 writer.write(tool_document(tools))
             case "history":
-                _write_history(writer, _history_of(role, history), label)
+                _write_history(writer, visible_history(role, history), label)
             case "tool_names":
                 writer.write(", ".join(tool.prompt_name for tool in tools))
             case _:
-                writer.write(thought)
+                writer.write(history[-1].content if history else "")
     writer.write(text[position:])
     return writer.prompt()
 
 
-def _history_of(role: Role, history: Sequence[Turn]) -> Sequence[Turn]:
+def visible_history(role: Role, history: Sequence[Turn]) -> Sequence[Turn]:
+    """The turns of a history as a role's prompt shows them."""
     if role == "backbone":
         return backbone_history(history)
     if role == "summarizer":

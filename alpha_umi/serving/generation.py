@@ -11,9 +11,10 @@ from typing import Any, Self
 
 from alpha_umi.contract.problems import ServiceError
 from alpha_umi.contract.roles import RenderAnswer, RoleAnswer, Sampling, Timings, UsageModel
+from alpha_umi.roles.chat import render_prompt
 from alpha_umi.roles.errors import ContextExceeded, UnreadableOutput
 from alpha_umi.roles.fitting import fit
-from alpha_umi.roles.template import AnyPrompt, Template, UnknownTemplate, load_template
+from alpha_umi.roles.template import AnyPrompt, AnyTemplate, UnknownTemplate, load_any_template
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.assembly import RoleContext
 from alpha_umi.serving.engine import Chunk, EngineDead, EngineRefused, EngineUnavailable, Generation
@@ -32,7 +33,7 @@ class FittedPrompt:
 
     prompt: AnyPrompt
     tokens: int
-    template: Template
+    template: AnyTemplate
     truncated: bool
 
     @property
@@ -67,13 +68,12 @@ async def fit_prompt(
 
     def fitted() -> FittedPrompt:
         result = fit(
-            host.model.role,
-            chosen,
-            history=history,
-            tools=tools,
+            lambda turns: render_prompt(
+                host.model.role, chosen, history=turns, tools=tools, planner_label=host.model.planner_label
+            ),
+            history,
             budget=host.engine.context - answer_tokens,
             count=host.engine.count_tokens,
-            planner_label=host.model.planner_label,
         )
         return FittedPrompt(result.prompt, result.tokens, chosen, result.truncated)
 
@@ -96,9 +96,9 @@ def _too_long(error: ContextExceeded, context: int, answer_tokens: int, *, with_
     return ServiceError("context-exceeded", str(error), field="tools", remedy=remedy)
 
 
-def _template(name: str) -> Template:
+def _template(name: str) -> AnyTemplate:
     try:
-        return load_template(name)
+        return load_any_template(name)
     except UnknownTemplate as error:
         raise ServiceError("unknown-template", str(error), field="template") from error
 

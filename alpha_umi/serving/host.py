@@ -15,7 +15,7 @@ from typing import Any
 
 from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
-from alpha_umi.roles.template import PlannerLabel, Template
+from alpha_umi.roles.template import AnyTemplate, PlannerLabel
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.engine import Engine, EngineDead, EngineUnavailable, Generation
 from alpha_umi.serving.manifest import ModelManifest
@@ -45,7 +45,7 @@ class ServedModel:
 
     role: Role
     name: str
-    template: Template
+    template: AnyTemplate
     canary: Canary
     planner_label: PlannerLabel = "assistant"
     manifest: ModelManifest | None = None

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from alpha_umi.roles.template import load_template
+from alpha_umi.roles.template import load_any_template
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.engine import Engine
 from alpha_umi.serving.host import Canary, ServedModel
@@ -105,7 +105,7 @@ def _scripted(settings: RoleSettings, *, adapters: Sequence[Role] = ()) -> Scrip
 
 
 def _scripted_model(role: Role, settings: RoleSettings) -> ServedModel:
-    template = load_template(settings.template or "toolbench")
+    template = load_any_template(settings.template or "toolbench")
     return ServedModel(role, "scripted", template, _SCRIPTED_CANARY, settings.planner_label)
 
 
@@ -155,7 +155,7 @@ def _served(role: Role, manifest: ModelManifest, settings: RoleSettings, *folder
     return ServedModel(
         role,
         manifest.name,
-        load_template(settings.template or manifest.template),
+        load_any_template(settings.template or manifest.template),
         Canary(manifest.canary.prompt, manifest.canary.expected),
         settings.planner_label,
         manifest,

@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-from alpha_umi.roles.template import Template, UnknownTemplate, load_template, render
+from alpha_umi.roles.chat import render_prompt
+from alpha_umi.roles.template import AnyTemplate, Template, UnknownTemplate, load_any_template
 from alpha_umi.roles.turns import Role, Turn
 from evaluation.files.outputs import planner_turn
 from evaluation.files.published import Pair
@@ -25,12 +26,11 @@ def exact_prompt(pair: Pair, output: OutputRecord, models: Mapping[Role, Model])
     history = pair.case.history
     if output.role in ("caller", "summarizer") and pair.prediction is not None:
         history = (*history, Turn("planner", planner_turn(pair.prediction)))
-    thought = history[-1].content if output.role == "caller" and history else ""
     model = models.get(output.role, {})
     template = named_template(model)
     label = model.get("planner_label", "assistant")
     tools = pair.case.tools
-    text = render(output.role, template, history=history, tools=tools, thought=thought, planner_label=label).text
+    text = render_prompt(output.role, template, history=history, tools=tools, planner_label=label).text
     if hashlib.sha256(text.encode(errors="replace")).hexdigest() == output.prompt_sha256:
         return text
     if output.truncated:
@@ -39,19 +39,19 @@ def exact_prompt(pair: Pair, output: OutputRecord, models: Mapping[Role, Model])
     raise NoPrompt(f"with the template {template.name!r} of this version it has another digest than in the file")
 
 
-def named_template(model: Model) -> Template:
+def named_template(model: Model) -> AnyTemplate:
     """The template that a model names. Raises `NoPrompt` for a missing or unknown name."""
     name = model.get("template")
     try:
-        return load_template(str(name))
+        return load_any_template(str(name))
     except UnknownTemplate as error:
         message = f"this version has no template {name!r}" if name else "the file does not name its template"
         raise NoPrompt(message) from error
 
 
-def require_same_template(model: Model, template: Template) -> None:
+def require_same_template(model: Model, template: AnyTemplate) -> None:
     """Raises `NoPrompt` if the model's manifest has another digest of the template."""
     manifest = model.get("manifest")
     digest = manifest.get("template_digest") if isinstance(manifest, dict) else None
-    if digest is not None and digest != template.digest:
+    if isinstance(template, Template) and digest not in (None, template.digest):
         raise NoPrompt(f"this version has another template {template.name!r}")

@@ -13,7 +13,7 @@ from typing import Final
 
 from alpha_umi.contract.roles import as_history, as_turns
 from alpha_umi.roles.backbone import ANSWER
-from alpha_umi.roles.fitting import fit
+from alpha_umi.roles.chat import render_prompt
 from alpha_umi.roles.turns import Role, Tool, Turn
 from alpha_umi.trajectory import (
     AskBackbone,
@@ -106,9 +106,7 @@ def _rendered(role: Role, model: Model, history: Sequence[Turn], tools: Sequence
     """Raises `NoPrompt`. Without a recorded digest of the prompt, the template must have the model's digest."""
     label, template = model.get("planner_label", "assistant"), named_template(model)
     require_same_template(model, template)
-    # No tokens are counted, so the history is not shortened.
-    fitted = fit(role, template, history=history, tools=tools, budget=0, count=lambda _: 0, planner_label=label)
-    return fitted.prompt.text
+    return render_prompt(role, template, history=history, tools=tools, planner_label=label).text
 
 
 def _shortened(event: Event) -> bool:

@@ -46,7 +46,6 @@ def test_prompts_are_the_published_ones(golden: Path) -> None:
             load_template("toolbench"),
             history=history,
             tools=[published_tool(tool) for tool in line["tools"]],
-            thought=history[-1].content if line["role"] == "caller" else "",
         )
         assert prompt.text == line["prompt"]
         assert all(prompt.text.startswith("</s>", marker) for marker in prompt.markers)

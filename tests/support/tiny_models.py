@@ -144,8 +144,7 @@ def lessons(role: Role) -> list[tuple[str, str]]:
 
 def _prompt(role: Role, history: Sequence[Turn]) -> str:
     tools = () if role == "summarizer" else (TOOL,)
-    thought = history[-1].content if role == "caller" else ""
-    return render(role, load_template(TEMPLATE), history=history, tools=tools, thought=thought).text
+    return render(role, load_template(TEMPLATE), history=history, tools=tools).text
 
 
 def _exercises(role: Role, tokenizer: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -170,7 +170,7 @@ def role_prompt(role: Role, template: Template) -> str:
     """A first prompt of the role, as in training, where the model is surest."""
     thought = _THOUGHTS.get(role, "")
     history = [Turn("user", QUESTION), *([Turn("planner", thought)] if thought else [])]
-    return render(role, template, history=history, tools=[_TOOL], thought=thought).text
+    return render(role, template, history=history, tools=[_TOOL]).text
 
 
 def check_tokenizer(checkpoint: Checkpoint, folder: Path, template: Template) -> None:

@@ -35,13 +35,11 @@ def test_the_prompts_of_both_roles_are_made_again() -> None:
     requests = render("planner", template, history=CASE.history, tools=CASE.tools).text
     assert exact_prompt(item, output(planner, requests), MODELS) == requests
     history = (*CASE.history, Turn("planner", planner.text))
-    called_with = render("caller", template, history=history, tools=CASE.tools, thought=planner.text).text
+    called_with = render("caller", template, history=history, tools=CASE.tools).text
     assert exact_prompt(item, output(caller, called_with), MODELS) == called_with
     assert planner.text in called_with
     # The label with which the published inference script names the newest turn.
-    labelled = render(
-        "caller", template, history=history, tools=CASE.tools, thought=planner.text, planner_label="planner"
-    ).text
+    labelled = render("caller", template, history=history, tools=CASE.tools, planner_label="planner").text
     models = MODELS | {"caller": {"template": "toolbench", "planner_label": "planner"}}
     assert exact_prompt(item, output(caller, labelled), models) == labelled != called_with
 
