@@ -75,6 +75,10 @@ class RecordingEngine:
         """Number of tokens of a prompt."""
         return self.inner.count_tokens(prompt)
 
+    def text_of(self, prompt: AnyPrompt | str) -> str:
+        """The text that the model reads."""
+        return self.inner.text_of(prompt)
+
     async def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
         """Generate and record."""
         record = Recorded(self.role, request_id, _directed(generation) if self.directed else generation)

@@ -144,5 +144,8 @@ class Engine(Protocol):
     def count_tokens(self, prompt: AnyPrompt | str) -> int:
         """Number of tokens of a prompt, as `generate` sends it."""
 
+    def text_of(self, prompt: AnyPrompt | str) -> str:
+        """The text that the model reads; the messages as plain text, where a server renders them."""
+
     def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
         """Generate. Raises `EngineDead`, `EngineUnavailable` or `EngineRefused`."""

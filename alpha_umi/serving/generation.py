@@ -17,7 +17,7 @@ from alpha_umi.roles.fitting import fit
 from alpha_umi.roles.template import AnyPrompt, AnyTemplate, UnknownTemplate, load_any_template
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.assembly import RoleContext
-from alpha_umi.serving.engine import Chunk, EngineDead, EngineRefused, EngineUnavailable, Generation
+from alpha_umi.serving.engine import Chunk, Engine, EngineDead, EngineRefused, EngineUnavailable, Generation
 from alpha_umi.serving.host import RoleHost
 from alpha_umi.serving.metrics import ExtraGeneration
 
@@ -38,13 +38,13 @@ class FittedPrompt:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the prompt's text, in hexadecimal."""
+        """SHA-256 of the prompt's text, in hexadecimal; of the messages' text, which needs no tokenizer, for a chat."""
         return hashlib.sha256(self.prompt.text.encode("utf-8", "surrogatepass")).hexdigest()
 
-    def as_answer(self) -> RenderAnswer:
-        """The response of the render endpoints."""
+    def as_answer(self, engine: Engine) -> RenderAnswer:
+        """The response of the render endpoints: the text that the engine's model reads."""
         return RenderAnswer(
-            prompt=self.prompt.text,
+            prompt=engine.text_of(self.prompt),
             prompt_tokens=self.tokens,
             template=self.template.name,
             truncated=self.truncated,

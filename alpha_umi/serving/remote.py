@@ -123,6 +123,10 @@ class RemoteEngine:
         """Tokens of a prompt as `generate` sends it."""
         return len(self._tokenizer.encode(prompt))
 
+    def text_of(self, prompt: AnyPrompt | str) -> str:
+        """The text that the model reads."""
+        return self._tokenizer.text_of(prompt)
+
     async def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
         """Generate; closing the iterator closes the connection, and the server aborts."""
         require_adapter(generation, self._options.adapters)

@@ -71,7 +71,7 @@ def role_router(
             answer_tokens=reserved_tokens(token_bound(context, body)),
             template=body.template,
         )
-        return fitted.as_answer()
+        return fitted.as_answer(context.host.engine)
 
     post.__annotations__["body"] = spec.request
     render.__annotations__["body"] = render_model

@@ -90,6 +90,10 @@ class ScriptedEngine:
         """Words of a prompt."""
         return len(_tokens(_text(prompt)))
 
+    def text_of(self, prompt: AnyPrompt | str) -> str:
+        """The text that the model reads."""
+        return _text(prompt)
+
     async def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
         """Generate the script's text word by word."""
         require_adapter(generation, self.adapters)

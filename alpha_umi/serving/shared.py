@@ -87,6 +87,10 @@ class EngineView:
         """Number of tokens of a prompt, as `generate` sends it."""
         return self.shared.engine.count_tokens(prompt)
 
+    def text_of(self, prompt: AnyPrompt | str) -> str:
+        """The text that the model reads."""
+        return self.shared.engine.text_of(prompt)
+
     def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
         """Generate with this view's adapter. Raises what the engine raises."""
         # The hosts of one process use the same canary id, and an engine needs unique ids.

@@ -153,6 +153,10 @@ class VllmEngine:
         """Clear the prefix cache, for benchmarks: only speed depends on it."""
         await self._llm.reset_prefix_cache()
 
+    def text_of(self, prompt: AnyPrompt | str) -> str:
+        """The text that the model reads."""
+        return self._tokenizer.text_of(prompt)
+
     async def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
         """Generate; closing the iterator aborts the request in the engine."""
         from vllm.exceptions import VLLMError

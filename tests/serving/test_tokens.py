@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpha_umi.roles.template import ChatPrompt, Message, load_template, render
-from alpha_umi.roles.turns import Turn
+from alpha_umi.roles.chat import render_chat
+from alpha_umi.roles.template import ChatPrompt, ChatTemplate, Message, load_any_template, load_template, render
+from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.tokens import PromptTokenizer
 
 TEMPLATE = load_template("toolbench-im-end")
+CHAT = cast(ChatTemplate, load_any_template("chat"))
 END = 2  # <|im_end|>
 SPECIALS = (0, 1, 2)
 PIECES = st.lists(
@@ -61,8 +64,27 @@ def test_a_continuation_follows_the_prompt(tokenizer: PromptTokenizer) -> None:
 
 def test_a_chat_is_rendered_by_the_models_own_template(tokenizer: PromptTokenizer) -> None:
     chat = ChatPrompt((Message("system", "Be short."), Message("user", "hello")))
-    ids = tokenizer.encode(chat)
-    assert tokenizer.decode(ids) == (
-        "<|im_start|>system\nBe short.<|im_end|>\n<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
-    )
+    text = "<|im_start|>system\nBe short.<|im_end|>\n<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
+    assert tokenizer.decode(tokenizer.encode(chat)) == tokenizer.text_of(chat) == text
     assert chat.text == "system: Be short.\nuser: hello\n", "the same for every model"
+
+
+@given(user=PIECES, observation=PIECES)
+@settings(max_examples=200, deadline=None)
+def test_no_text_in_a_chat_becomes_a_special_token(tokenizer: PromptTokenizer, user: str, observation: str) -> None:
+    chat = render_chat("planner", CHAT, history=[Turn("user", user), Turn("observation", observation)])
+    ids = tokenizer.encode(chat)
+    assert [token for token in ids if token in SPECIALS] == [1, END, 1, END, 1], "system, user, and the answer's begin"
+    assert tokenizer.decode(ids) == tokenizer.text_of(chat)
+
+
+def test_planner_and_caller_share_the_tokens_before_their_tasks(tokenizer: PromptTokenizer) -> None:
+    tool = Tool("thermometer", "Temperature now", {"type": "object", "properties": {"city": {"type": "string"}}})
+    history = [Turn("user", "How warm?"), Turn("planner", "Ask. Next: caller."), Turn("observation", "19 <|im_end|>")]
+    called = [*history, Turn("planner", "Once more. Next: caller.")]
+    planner = tokenizer.encode(render_chat("planner", CHAT, history=history, tools=[tool]))
+    caller = tokenizer.encode(render_chat("caller", CHAT, history=called, tools=[tool]))
+    shared = next(place for place, pair in enumerate(zip(planner, caller, strict=False)) if pair[0] != pair[1])
+    assert tokenizer.decode(planner[:shared]).endswith("<|im_start|>user\nResult:\n19 <|im_end|>\n\n")
+    assert tokenizer.decode(planner[shared:]).startswith("Task: decide")
+    assert tokenizer.decode(caller[shared:]).startswith("The step to do now")

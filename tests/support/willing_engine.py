@@ -38,6 +38,10 @@ class WillingEngine:
         """Words of a prompt."""
         return len(_text(prompt).split())
 
+    def text_of(self, prompt: AnyPrompt | str) -> str:
+        """The text that the model reads."""
+        return _text(prompt)
+
     async def generate(self, generation: Generation, *, request_id: str) -> AsyncIterator[Chunk]:
         """Write a text in two pieces."""
         text, complete = self._written(generation)
