@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -14,12 +14,14 @@ from alpha_umi.contract.roles import RenderAnswer, RoleAnswer, Sampling, Timings
 from alpha_umi.roles.chat import render_prompt
 from alpha_umi.roles.errors import ContextExceeded, UnreadableOutput
 from alpha_umi.roles.fitting import fit
-from alpha_umi.roles.template import AnyPrompt, AnyTemplate, UnknownTemplate, load_any_template
+from alpha_umi.roles.template import AnyPrompt, AnyTemplate, ChatPrompt, UnknownTemplate, load_any_template
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.assembly import RoleContext
 from alpha_umi.serving.engine import Chunk, Engine, EngineDead, EngineRefused, EngineUnavailable, Generation
 from alpha_umi.serving.host import RoleHost
 from alpha_umi.serving.metrics import ExtraGeneration
+from alpha_umi.serving.remote_wire import apply_stop_strings
+from alpha_umi.serving.thinking import without_thinking
 
 # A greedy generation would repeat its own failed output.
 RETRY_TEMPERATURE = 0.7
@@ -69,7 +71,12 @@ async def fit_prompt(
     def fitted() -> FittedPrompt:
         result = fit(
             lambda turns: render_prompt(
-                host.model.role, chosen, history=turns, tools=tools, planner_label=host.model.planner_label
+                host.model.role,
+                chosen,
+                history=turns,
+                tools=tools,
+                planner_label=host.model.planner_label,
+                thinking=host.model.thinking,
             ),
             history,
             budget=host.engine.context - answer_tokens,
@@ -225,11 +232,15 @@ class GenerationSession:
         )
 
     async def stream(self, generation: Generation) -> AsyncIterator[str]:
-        """Generate piece by piece. Raises `ServiceError` when the engine is dead, unavailable, or refuses."""
+        """Generate piece by piece, without the block in which the model thinks.
+
+        Raises `ServiceError` when the engine is dead, unavailable, or refuses, and `output-unreadable` for a block that
+        does not end.
+        """
         previous: Chunk | None = None
         generation_id = f"{self.request_id}-{self.stats.attempts}-{self.stats.completion_tokens}"
         metrics = self.context.metrics
-        chunks = self.context.host.engine.generate(generation, request_id=generation_id)
+        chunks = self._chunks(generation, generation_id)
         try:
             async for chunk in chunks:
                 if self.stats.first_token is None:
@@ -238,6 +249,8 @@ class GenerationSession:
                 previous = chunk
                 if chunk.text:
                     yield chunk.text
+        except UnreadableOutput as error:
+            raise self.unreadable(error, error.text) from error
         except EngineDead as error:
             raise self.context.host.declare_dead(error) from error
         except EngineUnavailable as error:
@@ -248,7 +261,15 @@ class GenerationSession:
             if previous is not None:
                 metrics.count_generation(previous)
                 self.cut_at = generation.max_tokens if previous.finish_reason == "length" else None
-            await _close(chunks)
+            await chunks.aclose()
+
+    def _chunks(self, generation: Generation, generation_id: str) -> AsyncGenerator[Chunk, None]:
+        engine, shown = self.context.host.engine, self.context.host.model.thinking
+        if not (isinstance(generation.prompt, ChatPrompt) and generation.prompt.thinking):
+            return without_thinking(engine.generate(generation, request_id=generation_id), shown=shown)
+        # What stops the text must not stop the thinking before it.
+        chunks = engine.generate(replace(generation, stop=()), request_id=generation_id)
+        return apply_stop_strings(without_thinking(chunks, shown=shown), generation.stop)
 
     async def text(self, generation: Generation) -> str:
         """Generate to the end. Raises what `stream` raises."""
@@ -277,9 +298,3 @@ def token_bound(context: RoleContext, request: Sampling) -> int:
     """The bound of one generation in tokens: the request's, else the service's; its budget if that is lower."""
     bound = request.max_tokens or context.answer_tokens
     return min(bound, request.token_budget or bound)
-
-
-async def _close(chunks: AsyncIterator[Chunk]) -> None:
-    closing = getattr(chunks, "aclose", None)
-    if closing is not None:
-        await closing()

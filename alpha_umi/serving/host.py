@@ -15,12 +15,11 @@ from typing import Any
 
 from alpha_umi import telemetry
 from alpha_umi.contract.problems import ServiceError
-from alpha_umi.roles.template import AnyTemplate, PlannerLabel
+from alpha_umi.roles.template import AnyPrompt, AnyTemplate, ChatPrompt, Message, PlannerLabel
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.engine import Engine, EngineDead, EngineUnavailable, Generation
 from alpha_umi.serving.manifest import ModelManifest
 
-CANARY_TOKENS = 8
 WATCH_INTERVAL_S = 0.25
 RETRY_INTERVAL_S = 1.0
 
@@ -29,18 +28,34 @@ _log = telemetry.logger(__name__)
 
 @dataclass(frozen=True)
 class Canary:
-    """A prompt, and how the greedy answer of a correct engine begins."""
+    """A prompt, and how the greedy answer of a correct engine begins; `anywhere`: what the answer contains."""
 
-    prompt: str
+    prompt: AnyPrompt | str
     expected: str
+    anywhere: bool = False
+    tokens: int = 8
+
+    def fits(self, answer: str) -> bool:
+        """Whether an answer is that of a correct engine."""
+        written, expected = answer.strip(), self.expected.strip()
+        return expected.lower() in written.lower() if self.anywhere else written.startswith(expected)
+
+
+# For a model of which nothing is recorded: every instruct model knows it, in whatever words.
+CHAT_CANARY = Canary(
+    ChatPrompt((Message("system", "Answer in one short sentence."), Message("user", "What is the capital of France?"))),
+    "Paris",
+    anywhere=True,
+    tokens=32,
+)
 
 
 @dataclass(frozen=True)
 class ServedModel:
     """The model of a service: its display name, prompt template and canary.
 
-    `manifest` is that of the model's folder; a scripted model has none. `hub`: what comes from a hub, as
-    `org/name@commit`.
+    `manifest` is that of the model's folder; a scripted model has none, nor has one that is served as it is. `hub`:
+    what comes from a hub, as `org/name@commit`. `thinking`: what the model thinks before its answer is shown as text.
     """
 
     role: Role
@@ -50,6 +65,7 @@ class ServedModel:
     planner_label: PlannerLabel = "assistant"
     manifest: ModelManifest | None = None
     hub: tuple[str, ...] = ()
+    thinking: bool = False
 
 
 class RoleHost:
@@ -146,10 +162,10 @@ class RoleHost:
     async def _run_canary(self) -> ServiceError | None:
         """Generate the canary's answer. Returns the obstacle to serving, or None."""
         canary = self.model.canary
-        generation = Generation(canary.prompt, max_tokens=CANARY_TOKENS)
+        generation = Generation(canary.prompt, max_tokens=canary.tokens)
         pieces = [chunk.text async for chunk in self.engine.generate(generation, request_id="canary")]
         written = "".join(pieces).strip()
-        if written.startswith(canary.expected.strip()):
+        if canary.fits(written):
             _log.info("engine.ready", model=self.model.name, role=self.model.role, hub=list(self.model.hub))
             return None
         _log.error("engine.canary_failed", expected=canary.expected, written=written)

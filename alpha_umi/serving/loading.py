@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 from rich.console import Console
 
-from alpha_umi.roles.template import load_any_template
+from alpha_umi.roles.template import ChatTemplate, load_any_template
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.engine import Engine
-from alpha_umi.serving.host import Canary, ServedModel
-from alpha_umi.serving.manifest import ModelManifest, verify
+from alpha_umi.serving.host import CHAT_CANARY, Canary, ServedModel
+from alpha_umi.serving.manifest import MANIFEST_FILE, ModelManifest, verify
 from alpha_umi.serving.scripted import CANARY, Rule, ScriptedEngine
 from alpha_umi.serving.settings import RoleSettings, UnusableSettings
 from alpha_umi.serving.shared import SharedEngine
 
 Adapters = Mapping[Role, Path]
 
-_SCRIPTED_CANARY = Canary("What is the capital of France?", CANARY)
+_QUESTION = "What is the capital of France?"
 
 
 class RoleEngine(NamedTuple):
@@ -39,12 +40,12 @@ def load_role(role: Role, settings: RoleSettings) -> RoleEngine:
     if settings.engine == "scripted":
         return RoleEngine(_scripted(settings), _scripted_model(role, settings))
     folder = _located(settings.model) if settings.model else _embedded(role, settings)
-    manifest = verify(folder)
-    if not _serves_role(manifest, role):
+    model = _read(folder, settings)
+    if not model.serves(role):
         raise UnusableSettings(
-            f"ALPHA_UMI_ROLE_MODEL: {folder} holds a {manifest.role}, not a {role}; name the model of this role"
+            f"ALPHA_UMI_ROLE_MODEL: {folder} holds a {model.role}, not a {role}; name the model of this role"
         )
-    return RoleEngine(_engine(settings, folder, manifest.context), _served(role, manifest, settings, folder))
+    return _checked(_engine(settings, folder, model.context), _served(role, model, settings, folder))
 
 
 def load_folders(folders: Mapping[Role, Path], settings: RoleSettings) -> dict[Role, RoleEngine]:
@@ -52,15 +53,13 @@ def load_folders(folders: Mapping[Role, Path], settings: RoleSettings) -> dict[R
 
     Raises `ManifestError` for a folder that must not be served, `UnusableSettings`.
     """
-    manifests = {folder: verify(folder) for folder in dict.fromkeys(folders.values())}
+    models = {folder: _read(folder, settings) for folder in dict.fromkeys(folders.values())}
     for role, folder in folders.items():
-        if not _serves_role(manifests[folder], role):
-            raise UnusableSettings(f"{folder} holds a {manifests[folder].role}, not a {role}")
-    engines = {
-        folder: SharedEngine(_engine(settings, folder, manifest.context)) for folder, manifest in manifests.items()
-    }
+        if not models[folder].serves(role):
+            raise UnusableSettings(f"{folder} holds a {models[folder].role}, not a {role}")
+    engines = {folder: SharedEngine(_engine(settings, folder, model.context)) for folder, model in models.items()}
     return {
-        role: RoleEngine(engines[folder].view(role), _served(role, manifests[folder], settings, folder))
+        role: _checked(engines[folder].view(role), _served(role, models[folder], settings, folder))
         for role, folder in folders.items()
     }
 
@@ -74,6 +73,8 @@ def load_scripted(roles: Sequence[Role], settings: RoleSettings) -> dict[Role, R
 def load_shared(roles: Sequence[Role], settings: RoleSettings) -> dict[Role, RoleEngine]:
     """One engine with an adapter for each role, as a view for each role; it is not started.
 
+    With a chat template and no adapters the model plays all roles as it is.
+
     Raises `ManifestError` for a backbone or an adapter that must not be served or do not belong together,
     `UnusableSettings`.
     """
@@ -81,32 +82,75 @@ def load_shared(roles: Sequence[Role], settings: RoleSettings) -> dict[Role, Rol
         scripted = SharedEngine(_scripted(settings, adapters=roles))
         return {role: RoleEngine(scripted.bind_adapter(role), _scripted_model(role, settings)) for role in roles}
     folder = _located(settings.model) if settings.model else _embedded_backbone(settings)
+    if settings.is_chat and settings.adapters is None:
+        return load_folders(dict.fromkeys(roles, folder), settings)
     backbone = verify(folder)
     adapters = _adapter_folders(roles, settings)
     manifests = {role: _check_adapter(path, role, folder) for role, path in adapters.items()}
     context = min(manifest.context for manifest in (backbone, *manifests.values()))
     shared = SharedEngine(_engine(settings, folder, context, adapters))
     return {
-        role: RoleEngine(shared.bind_adapter(role), _served(role, manifests[role], settings, folder, adapters[role]))
+        role: _checked(
+            shared.bind_adapter(role), _served(role, _described(manifests[role]), settings, folder, adapters[role])
+        )
         for role in roles
     }
 
 
-def _serves_role(manifest: ModelManifest, role: Role) -> bool:
-    """Whether it is this role's model, or a backbone, which serves every role."""
-    return manifest.role in (role, "backbone")
+@dataclass(frozen=True)
+class _Model:
+    """What is known of a model in a folder; `manifest` is None if it has none. `template` is its own."""
+
+    name: str
+    role: Role
+    template: str
+    context: int
+    canary: Canary
+    manifest: ModelManifest | None = None
+
+    def serves(self, role: Role) -> bool:
+        """Whether it is this role's model, or a backbone, which serves every role."""
+        return self.role in (role, "backbone")
+
+
+def _read(folder: Path, settings: RoleSettings) -> _Model:
+    """The model in a folder, verified; without a manifest only where the template is of the kind chat."""
+    if not settings.is_chat or (folder / MANIFEST_FILE).exists():
+        return _described(verify(folder))
+    from alpha_umi.serving.weights.checkpoint import read_plain_model
+    from alpha_umi.serving.weights.hub import hub_reference
+
+    context = read_plain_model(folder).context or settings.max_model_len
+    if context is None:
+        raise UnusableSettings(
+            f"{folder}: config.json names no max_position_embeddings; set ALPHA_UMI_ROLE_MAX_MODEL_LEN"
+        )
+    name = (hub_reference(folder) or folder.resolve().name).partition("@")[0]
+    return _Model(name, "backbone", str(settings.template), context, CHAT_CANARY)
+
+
+def _described(manifest: ModelManifest) -> _Model:
+    canary = Canary(manifest.canary.prompt, manifest.canary.expected)
+    return _Model(manifest.name, manifest.role, manifest.template, manifest.context, canary, manifest)
+
+
+def _checked(engine: Engine, model: ServedModel) -> RoleEngine:
+    """Raises `ManifestError` for a model whose chat template cannot be used."""
+    if isinstance(model.template, ChatTemplate):
+        engine.count_tokens(CHAT_CANARY.prompt)
+    return RoleEngine(engine, model)
 
 
 def _scripted(settings: RoleSettings, *, adapters: Sequence[Role] = ()) -> ScriptedEngine:
     engine = ScriptedEngine([]) if settings.script is None else ScriptedEngine.from_file(settings.script)
-    engine.rules = [Rule([CANARY], when=_SCRIPTED_CANARY.prompt), *engine.rules]
+    engine.rules = [Rule([CANARY], when=_QUESTION), *engine.rules]
     engine.adapters = adapters
     return engine
 
 
 def _scripted_model(role: Role, settings: RoleSettings) -> ServedModel:
     template = load_any_template(settings.template or "toolbench")
-    return ServedModel(role, "scripted", template, _SCRIPTED_CANARY, settings.planner_label)
+    return ServedModel(role, "scripted", template, Canary(_QUESTION, CANARY), settings.planner_label)
 
 
 def _engine(settings: RoleSettings, folder: Path, context: int, adapters: Adapters = MappingProxyType({})) -> Engine:
@@ -148,18 +192,20 @@ def _vllm(settings: RoleSettings, folder: Path, context: int, adapters: Mapping[
     return VllmEngine(options)
 
 
-def _served(role: Role, manifest: ModelManifest, settings: RoleSettings, *folders: Path) -> ServedModel:
+def _served(role: Role, model: _Model, settings: RoleSettings, *folders: Path) -> ServedModel:
     """The description of a model from these folders."""
     from alpha_umi.serving.weights.hub import hub_reference
 
+    merged = None if model.manifest is None else model.manifest.hub
     return ServedModel(
         role,
-        manifest.name,
-        load_any_template(settings.template or manifest.template),
-        Canary(manifest.canary.prompt, manifest.canary.expected),
+        model.name,
+        load_any_template(settings.template or model.template),
+        model.canary,
         settings.planner_label,
-        manifest,
-        (*(manifest.hub or ()), *filter(None, map(hub_reference, folders))),
+        model.manifest,
+        (*(merged or ()), *filter(None, map(hub_reference, folders))),
+        thinking=settings.thinking == "rationale" and role == "planner",
     )
 
 
@@ -175,7 +221,8 @@ def _located(reference: Path | str, roles: Sequence[Role] = ()) -> Path:
 def _adapter_folders(roles: Sequence[Role], settings: RoleSettings) -> dict[Role, Path]:
     if settings.adapters is None:
         raise UnusableSettings(
-            "ALPHA_UMI_ROLE_ADAPTERS is not set; name the folder that holds an adapter for each role"
+            "ALPHA_UMI_ROLE_ADAPTERS is not set; name the folder that holds an adapter for each role, or set "
+            "ALPHA_UMI_ROLE_TEMPLATE=chat to have the model itself play all roles"
         )
     home = _located(settings.adapters, roles)
     return {role: home / role for role in roles}
@@ -189,6 +236,8 @@ def _check_adapter(folder: Path, role: Role, backbone: Path) -> ModelManifest:
 
 def _embedded(role: Role, settings: RoleSettings) -> Path:
     """The small model that comes with the project; converted into the cache unless it is there."""
+    if settings.is_chat:
+        return _embedded_backbone(settings)
     from alpha_umi.serving.weights import embedded_role_model
 
     return embedded_role_model(role, cache=settings.cache, models_dir=settings.models_dir)

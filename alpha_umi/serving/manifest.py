@@ -110,7 +110,10 @@ def load_manifest(folder: Path) -> ModelManifest:
     try:
         return ModelManifest.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise ManifestUnreadable(f"{path}: {error.strerror}; a model folder needs this file") from error
+        raise ManifestUnreadable(
+            f"{path}: {error.strerror}; a model folder needs this file, unless it is an instruct model that is "
+            "served as it is (ALPHA_UMI_ROLE_TEMPLATE=chat)"
+        ) from error
     except ValidationError as error:
         raise ManifestUnreadable(f"{path}: {'; '.join(faults(error))}") from error
 
@@ -120,7 +123,7 @@ def write_manifest(folder: Path, manifest: ModelManifest) -> ModelManifest:
 
     Raises `UnsafeWeights` for a folder with a pickle format, and `OSError`.
     """
-    _refuse_pickles(folder)
+    refuse_pickles(folder)
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != MANIFEST_FILE)
     complete = manifest.model_copy(update={"files": {path.name: sha256(path) for path in files}})
     # Unset fields are omitted, so that versions without an optional field can read the manifest.
@@ -138,7 +141,7 @@ def sha256(path: Path) -> str:
 def verify(folder: Path) -> ModelManifest:
     """Verify every file of a model folder against its manifest, which is returned. Raises `ManifestError`."""
     manifest = load_manifest(folder)
-    _refuse_pickles(folder)
+    refuse_pickles(folder)
     for name, recorded in manifest.files.items():
         _check(folder / name, recorded)
     # Engines load every such file of the folder.
@@ -163,7 +166,8 @@ def _require_template(path: Path, manifest: ModelManifest) -> None:
         )
 
 
-def _refuse_pickles(folder: Path) -> None:
+def refuse_pickles(folder: Path) -> None:
+    """Raises `UnsafeWeights` for a folder with a file that can run code when it is loaded."""
     for path in folder.rglob("*"):
         if path.suffix.lower() in PICKLE_SUFFIXES:
             raise UnsafeWeights(path, "this format can run code when it is loaded; keep weights as safetensors")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from alpha_umi.roles.template import PlannerLabel
+from alpha_umi.roles.template import PlannerLabel, chat_template_names, load_any_template
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.processor import Dtype
 from alpha_umi.telemetry import LogFormat
@@ -21,6 +21,11 @@ MAX_TOKENS = {"planner": 256, "caller": 512, "summarizer": 512, "backbone": 512}
 
 class UnusableSettings(Exception):
     """A required setting is missing. The message names it."""
+
+
+def _known(template: str) -> str:
+    load_any_template(template)
+    return template
 
 
 class RoleSettings(BaseSettings):
@@ -37,7 +42,13 @@ class RoleSettings(BaseSettings):
     adapters: Path | str | None = Field(
         default=None, description="Folder or hub id with an adapter for each role of a shared engine"
     )
-    template: str | None = Field(default=None, description="Template, where the model's manifest names none")
+    template: Annotated[str, AfterValidator(_known)] | None = Field(
+        default=None,
+        description="Template; that of the model's manifest when unset. `chat`: any instruct model, without a manifest",
+    )
+    thinking: Literal["drop", "rationale"] = Field(
+        default="drop", description="What a reasoning model thinks: left out, or the planner's rationale"
+    )
     planner_label: PlannerLabel = "assistant"
     max_tokens: Annotated[int, Field(ge=1, le=4_096)] | None = None
     engine: Literal["vllm", "remote", "scripted"] = "vllm"
@@ -70,10 +81,15 @@ class RoleSettings(BaseSettings):
             raise ValueError("must not hold credentials; put the key into ALPHA_UMI_ROLE_REMOTE_KEY")
         return url
 
-    @field_validator("token", mode="before")
+    @property
+    def is_chat(self) -> bool:
+        """Whether models are served as they are."""
+        return self.template in chat_template_names()
+
+    @field_validator("token", "adapters", "template", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
-        """An empty token would admit requests with an empty one."""
+        """An empty token would admit requests with an empty one; compose sets the others to nothing."""
         return None if value == "" else value
 
 

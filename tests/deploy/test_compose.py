@@ -56,7 +56,6 @@ LEFT_OUT = {
     ),
     "ALPHA_UMI_ROLE_SCRIPT": "for tests",
     "ALPHA_UMI_ROLE_CACHE": "images keep caches in XDG_CACHE_HOME, where a volume is mounted",
-    "ALPHA_UMI_ROLE_TEMPLATE": "belongs to a model, whose manifest names it",
     "ALPHA_UMI_ROLE_MAX_TOKENS": "differs by role; each has its own default, and a request may set another",
 }
 
@@ -119,6 +118,14 @@ def test_the_cpu_profile_starts_no_gpu_service() -> None:
 
 def test_the_shared_profile_starts_one_engine() -> None:
     assert set(services("shared")) == SHARED
+
+
+@pytest.mark.parametrize(
+    ("variables", "adapters"),
+    [({}, "/models/adapters"), ({"ROLE_ADAPTERS": "a"}, "/models/a"), ({"ROLE_ADAPTERS": ""}, "")],
+)
+def test_the_shared_engine_needs_no_adapters(variables: dict[str, str], adapters: str) -> None:
+    assert services("shared", **variables)["roles"]["environment"]["ALPHA_UMI_ROLE_ADAPTERS"] == adapters
 
 
 @pytest.mark.parametrize("others", [{"gpu"}, {"shared"}, {"cpu"}])

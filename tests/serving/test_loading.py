@@ -8,19 +8,23 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
 from fastapi.testclient import TestClient
 from huggingface_hub import constants
+from pydantic import ValidationError
 from safetensors.torch import save_file
 from structlog.testing import capture_logs
 from support.model_hub import ModelHub, files_of
+from support.plain_models import TokenizingEngine, write_plain_model
 from support.tiny_models import ROLES, manifest
 
 from alpha_umi.serving import loading
 from alpha_umi.serving.application import create_role_application
 from alpha_umi.serving.assembly import role_context
+from alpha_umi.serving.host import CHAT_CANARY
 from alpha_umi.serving.loading import load_folders, load_role, load_shared
 from alpha_umi.serving.manifest import (
     DigestMismatch,
@@ -33,6 +37,7 @@ from alpha_umi.serving.manifest import (
 from alpha_umi.serving.metrics import RoleMetrics
 from alpha_umi.serving.scripted import Rule, ScriptedEngine
 from alpha_umi.serving.settings import RoleSettings, UnusableSettings
+from alpha_umi.serving.shared import EngineView
 from alpha_umi.serving.weights.adapters import check_adapter
 from alpha_umi.serving.weights.errors import AdapterUnusable
 from services.planner import create_router as planner_router
@@ -196,7 +201,7 @@ def test_a_backbone_whose_weights_are_elsewhere_is_not_compared(models: Path) ->
 
 
 def test_a_shared_engine_needs_adapters(models: Path) -> None:
-    with pytest.raises(UnusableSettings, match="ALPHA_UMI_ROLE_ADAPTERS is not set"):
+    with pytest.raises(UnusableSettings, match=r"ALPHA_UMI_ROLE_ADAPTERS is not set; .*ALPHA_UMI_ROLE_TEMPLATE=chat"):
         load_shared(ROLES, RoleSettings(model=models / "backbone"))
 
 
@@ -263,3 +268,116 @@ def test_a_folder_of_another_role_is_named(models: Path) -> None:
     folders = dict.fromkeys(ROLES, models / "adapters" / "planner")
     with pytest.raises(UnusableSettings, match="adapters/planner holds a planner, not a caller"):
         load_folders(folders, RoleSettings())
+
+
+@pytest.fixture
+def plain(tmp_path: Path, embedded_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An instruct model without a manifest, in an engine that is scripted."""
+    monkeypatch.setattr(loading, "_vllm", TokenizingEngine)
+    return write_plain_model(tmp_path / "instruct", embedded_model)
+
+
+def test_an_instruct_model_is_served_as_it_is(plain: Path) -> None:
+    engine, model = load_role("planner", RoleSettings(model=plain, template="chat"))
+    assert (model.name, model.template.name, model.manifest, engine.context) == ("instruct", "chat", None, 4_096)
+    assert not model.thinking
+
+
+def test_what_a_model_thinks_is_the_planners_rationale_if_set(plain: Path) -> None:
+    engines = load_shared(ROLES, RoleSettings(model=plain, template="chat", thinking="rationale"))
+    assert {role: engine.model.thinking for role, engine in engines.items()} == {
+        "planner": True,
+        "caller": False,
+        "summarizer": False,
+    }
+
+
+def test_it_is_ready_when_it_knows_what_every_model_knows(plain: Path) -> None:
+    role = load_role("planner", RoleSettings(model=plain, template="chat"))
+    application = create_role_application(role_context(role, RoleMetrics("planner"), 9, lambda: None), planner_router)
+    with TestClient(application, "http://127.0.0.1") as client:
+        while client.get("/readyz").status_code != 200:
+            time.sleep(0.01)
+        (shown,) = client.get("/v1/models").json()["data"]
+    assert (shown["id"], shown["manifest"], shown["template"]) == ("instruct", None, "chat")
+    assert not CHAT_CANARY.fits("Fluent nonsense about France.")
+
+
+def test_an_instruct_model_of_the_hub_has_its_name(plain: Path, model_hub: ModelHub) -> None:
+    commit = model_hub.add("org/instruct").commit(files_of(plain))
+    model = load_role("planner", RoleSettings(model="org/instruct", template="chat")).model
+    assert (model.name, model.hub) == ("org/instruct", (f"org/instruct@{commit}",))
+
+
+def test_one_model_plays_all_roles_on_one_engine(plain: Path) -> None:
+    engines = load_shared(ROLES, RoleSettings(model=plain, template="chat"))
+    assert [engine.model.role for engine in engines.values()] == list(ROLES)
+    assert len({id(cast(EngineView, engine.engine).shared) for engine in engines.values()}) == 1
+
+
+def test_a_setting_wins_over_the_manifest(plain: Path) -> None:
+    write_manifest(plain, manifest("backbone"))
+    assert load_role("planner", RoleSettings(model=plain)).model.template.name == "toolbench-im-end"
+    model = load_role("planner", RoleSettings(model=plain, template="chat")).model
+    assert (model.template.name, model.name) == ("chat", "tiny")
+
+
+def without_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def without_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+
+
+def without_chat_template(folder: Path) -> None:
+    (folder / "chat_template.jinja").unlink()
+
+
+def without_context(folder: Path) -> None:
+    (folder / "config.json").write_text("{}")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (without_weights, "holds no weights"),
+        (without_tokenizer, "has no tokenizer; one of these is needed: tokenizer.json"),
+        (without_chat_template, "has no chat template, so it is no instruct model"),
+        (without_context, "names no max_position_embeddings; set ALPHA_UMI_ROLE_MAX_MODEL_LEN"),
+        (with_a_pickle, "training_args.bin: this format can run code"),
+    ],
+)
+def test_what_cannot_be_served_as_it_is_is_refused(plain: Path, spoil: Callable[[Path], None], message: str) -> None:
+    spoil(plain)
+    with pytest.raises((ManifestError, UnusableSettings), match=message):
+        load_role("planner", RoleSettings(model=plain, template="chat"))
+
+
+def test_without_the_template_a_manifest_is_needed(plain: Path) -> None:
+    with pytest.raises(ManifestUnreadable, match=r"unless it is an instruct model .*ALPHA_UMI_ROLE_TEMPLATE=chat"):
+        load_role("planner", RoleSettings(model=plain))
+
+
+def test_the_service_ends_with_one_line_on_a_chat_template_that_loops(plain: Path, free_port: int) -> None:
+    (plain / "chat_template.jinja").write_text("{{ 'x' * 99999999999 }}")
+    environment = {
+        "ALPHA_UMI_ROLE_PORT": str(free_port),
+        "ALPHA_UMI_ROLE_MODEL": str(plain),
+        "ALPHA_UMI_ROLE_TEMPLATE": "chat",
+    }
+    ended = start_shared(environment)
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.stderr.startswith(f"shared: {plain}: its chat template takes more than 10 s")
+
+
+@pytest.mark.parametrize(("name", "value"), [("template", "chatty"), ("thinking", "maybe")])
+def test_a_setting_that_does_not_exist_is_named(name: str, value: str) -> None:
+    with pytest.raises(ValidationError, match=f"{name}\n.*(known: toolbench|'drop' or 'rationale')"):
+        RoleSettings.model_validate({name: value})
+
+
+def test_empty_settings_are_unset() -> None:
+    settings = RoleSettings.model_validate({"template": "", "adapters": ""})
+    assert (settings.template, settings.adapters, settings.is_chat) == (None, None, False)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 import httpx
 from fastapi import FastAPI
 
-from alpha_umi.roles.template import PlannerLabel, load_template
+from alpha_umi.roles.template import PlannerLabel, load_any_template
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.application import create_role_application
 from alpha_umi.serving.assembly import MakeRouter, RoleContext
@@ -35,10 +36,12 @@ def role_host(
     on_lost: Callable[[], None] = lambda: None,
     manifest: ModelManifest | None = None,
     planner_label: PlannerLabel = "assistant",
+    template: str = "toolbench",
+    thinking: bool = False,
 ) -> RoleHost:
-    """A host around an engine, with the published template."""
-    template = load_template("toolbench")
-    model = ServedModel(role, "scripted", template, Canary(*canary), planner_label, manifest)
+    """A host around an engine, with the published template unless another one is named."""
+    described = load_any_template(template)
+    model = ServedModel(role, "scripted", described, Canary(*canary), planner_label, manifest, thinking=thinking)
     return RoleHost(engine, model, on_lost=on_lost)
 
 
@@ -49,12 +52,10 @@ def application(
     *,
     answer_tokens: int = 64,
     keys: Sequence[str] = (),
-    on_lost: Callable[[], None] = lambda: None,
-    manifest: ModelManifest | None = None,
-    planner_label: PlannerLabel = "assistant",
+    **options: Any,
 ) -> FastAPI:
-    """A role service around an engine."""
-    host = role_host(role, engine, on_lost=on_lost, manifest=manifest, planner_label=planner_label)
+    """A role service around an engine; `options` are those of `role_host`."""
+    host = role_host(role, engine, **options)
     context = RoleContext(host, RoleMetrics(role), answer_tokens)
     return create_role_application(context, make_router, keys=keys)
 

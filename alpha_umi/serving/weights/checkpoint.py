@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from alpha_umi.serving.manifest import refuse_pickles
 from alpha_umi.serving.weights.errors import CheckpointUnusable
 
 CONFIG = "config.json"
@@ -50,8 +51,9 @@ class Checkpoint:
     @property
     def context(self) -> int | None:
         """The model's maximum context in tokens; None if its configuration has none."""
-        tokens = self.config.get("max_position_embeddings")
-        return tokens if isinstance(tokens, int) and tokens > 0 else None
+        parts = (self.config, self.config.get("text_config"))
+        lengths = [part.get("max_position_embeddings") for part in parts if isinstance(part, dict)]
+        return next((tokens for tokens in lengths if isinstance(tokens, int) and tokens > 0), None)
 
     def companions(self) -> list[Path]:
         """Configuration and tokenizer files."""
@@ -68,14 +70,32 @@ class Checkpoint:
         return [name for name, file in self.index.items() if file == weights.name]
 
 
+def read_plain_model(folder: Path) -> Checkpoint:
+    """A model that is served as it is, without a manifest: safetensors, a configuration and a tokenizer.
+
+    Code that the folder names is never run, and not needed where transformers has a class for the model. Raises
+    `CheckpointUnusable`, and `UnsafeWeights` for a folder with a pickle format.
+    """
+    checkpoint = _read_checkpoint(folder)
+    refuse_pickles(folder)
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        raise CheckpointUnusable(f"{folder} has no tokenizer; one of these is needed: {', '.join(VOCABULARIES)}")
+    return checkpoint
+
+
 def read_checkpoint(folder: Path) -> Checkpoint:
     """The checkpoint in a folder; its weights are not opened. Raises `CheckpointUnusable`."""
-    if not folder.is_dir():
-        raise CheckpointUnusable(f"{folder} is no folder; download the checkpoint into one first")
-    config = _read_object(folder / CONFIG)
+    checkpoint = _read_checkpoint(folder)
     for path in (folder / CONFIG, folder / TOKENIZER_CONFIG):
         if path.is_file() and "auto_map" in _read_object(path):
             raise CheckpointUnusable(f"{path}: `auto_map` asks for code of the folder's own, which is never run")
+    return checkpoint
+
+
+def _read_checkpoint(folder: Path) -> Checkpoint:
+    if not folder.is_dir():
+        raise CheckpointUnusable(f"{folder} is no folder; download the checkpoint into one first")
+    config = _read_object(folder / CONFIG)
     for layout, (single, index) in _FILES.items():
         if (folder / index).is_file():
             return _sharded(folder, layout, config)

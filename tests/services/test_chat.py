@@ -1,0 +1,125 @@
+"""The role services with prompts of the kind chat, for models that were trained for no role."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from httpx_sse import aconnect_sse
+from support.role_apps import application, client_of, scripted
+
+from alpha_umi.roles.turns import Role
+from alpha_umi.serving.scripted import Rule, ScriptedEngine
+from services import backbone, caller, planner, summarizer
+
+Json = dict[str, Any]
+ROUTERS: dict[Role, tuple[Any, str]] = {
+    "planner": (planner.create_router, "/v1/plan"),
+    "caller": (caller.create_router, "/v1/call"),
+    "summarizer": (summarizer.create_router, "/v1/summarize"),
+    "backbone": (backbone.create_router, "/v1/step"),
+}
+
+
+async def ask(
+    role: Role, text: str | list[str], body: Json, *, thinking: bool = False, path: str = ""
+) -> tuple[int, Json, ScriptedEngine]:
+    router, route = ROUTERS[role]
+    engine = scripted(Rule([text] if isinstance(text, str) else text))
+    async with client_of(application(role, router, engine, template="chat", thinking=thinking)) as client:
+        response = await client.post(route + path, json=body)
+        return response.status_code, response.json(), engine
+
+
+@pytest.fixture
+def body(tools: list[Json], history: list[Json]) -> Json:
+    return {"tools": tools, "history": history}
+
+
+async def test_the_planner_decides(body: Json) -> None:
+    status, plan, engine = await ask("planner", "I ask sun_times for Oslo. Next: caller.", body)
+    assert (status, plan["next"], plan["thought"]) == (200, "caller", "I ask sun_times for Oslo.")
+    assert plan["text"] == "I ask sun_times for Oslo. Next: caller."
+    assert engine.prompts[-1].startswith("system: You answer the user's question with the help of tools")
+    assert "\nuser: When does the sun rise in Oslo?\n\nTask: decide what to do next." in engine.prompts[-1]
+
+
+async def test_a_decision_is_still_forced(body: Json) -> None:
+    status, plan, engine = await ask("planner", ["All is known.", " conclusion."], body)
+    assert (status, plan["text"]) == (200, "All is known. Next: conclusion.")
+    assert engine.prompts[-1] == f"{engine.prompts[-2]}All is known. Next:"
+
+
+async def test_the_caller_calls(body: Json) -> None:
+    called = 'Action: sun_times\nAction Input: {"city": "Oslo"}'
+    status, call, engine = await ask("caller", called, {**body, "thought": "I ask it. Next: caller."})
+    assert (status, call["action"]) == (200, {"name": "sun_times", "arguments": {"city": "Oslo"}})
+    assert "\n\nThe step to do now: I ask it. Next: caller.\nTask: write the call" in engine.prompts[-1]
+
+
+async def test_the_summarizer_answers(history: list[Json]) -> None:
+    status, answer, engine = await ask("summarizer", "At 4:12.", {"history": history})
+    assert (status, answer["answer"]) == (200, "At 4:12.")
+    assert "Task: answer the question now" in engine.prompts[-1]
+
+
+async def test_the_single_model_steps(body: Json) -> None:
+    text = 'I need the times.\nAction: sun_times\nAction Input: {"city": "Oslo"}'
+    status, step, _ = await ask("backbone", text, {**body, "constrained": False})
+    assert (status, step["thought"], step["action"]["name"]) == (200, "I need the times.", "sun_times")
+
+
+@pytest.mark.parametrize("role", ["planner", "caller", "summarizer", "backbone"])
+async def test_render_shows_what_the_model_reads(role: Role, body: Json) -> None:
+    request = {"history": body["history"]} if role == "summarizer" else body
+    request = {**request, "thought": "x"} if role == "caller" else request
+    status, rendered, engine = await ask(role, "", request, path="/render")
+    assert (status, rendered["template"]) == (200, "chat")
+    assert rendered["prompt"].startswith("system: You answer the user's question")
+    assert len(engine.prompts) == 1  # the canary alone
+
+
+THOUGHTS = "<think>Next: give up? No, I can ask.\nNext: caller it is.</think>\n\nI ask. Next: caller."
+
+
+async def test_what_the_model_thinks_is_dropped(body: Json) -> None:
+    status, plan, _ = await ask("planner", THOUGHTS.replace("Next: ", "next ", 2), body)
+    assert (status, plan["thought"], plan["text"]) == (200, "I ask.", "I ask. Next: caller.")
+    assert plan["usage"]["completion_tokens"] > 10, "it is counted"
+
+
+async def test_what_the_model_thinks_is_the_beginning_of_the_rationale(body: Json) -> None:
+    status, plan, _ = await ask("planner", THOUGHTS, body, thinking=True)
+    thought = "Next give up? No, I can ask.\nNext caller it is.\nI ask."
+    assert (status, plan["next"], plan["thought"]) == (200, "caller", thought)
+    assert plan["timings"]["attempts"] == 1
+
+
+async def test_the_rationale_is_streamed_with_the_thoughts(body: Json) -> None:
+    engine = scripted(Rule([THOUGHTS]))
+    async with (
+        client_of(application("planner", planner.create_router, engine, template="chat", thinking=True)) as client,
+        aconnect_sse(client, "POST", "/v1/plan", json={**body, "stream": True}) as source,
+    ):
+        *deltas, done = [json.loads(event.data) async for event in source.aiter_sse()]
+    assert "".join(delta["text"] for delta in deltas) + "." == done["text"]
+
+
+@pytest.mark.parametrize("thinking", [False, True])
+@pytest.mark.parametrize("role", ["planner", "summarizer"])
+async def test_thinking_without_end_is_a_failure_with_its_reason(role: Role, thinking: bool, body: Json) -> None:
+    request = {"history": body["history"]} if role == "summarizer" else body
+    status, problem, _ = await ask(role, "<think>On and on and", request, thinking=thinking)
+    assert (status, problem["type"]) == (502, "urn:alpha-umi:problem:output-unreadable")
+    assert "still thinking" in problem["detail"]
+    assert problem["text"] == "<think>On and on and"
+    assert problem["usage"]["completion_tokens"] == 4
+
+
+async def test_the_caller_and_the_summarizer_drop_it(body: Json) -> None:
+    called = '<think>Oslo.</think>\nAction: sun_times\nAction Input: {"city": "Oslo"}'
+    status, call, _ = await ask("caller", called, {**body, "thought": "I ask it. Next: caller."})
+    assert (status, call["text"]) == (200, 'Action: sun_times\nAction Input: {"city": "Oslo"}')
+    status, answer, _ = await ask("summarizer", "<think>Hm.</think>At 4:12.", {"history": body["history"]})
+    assert (status, answer["answer"]) == (200, "At 4:12.")
