@@ -24,7 +24,8 @@ from alpha_umi import telemetry
 from alpha_umi.roles.turns import Role
 from cli.errors import EngineFailed, UsageProblem
 from cli.local.models import ensure_models, located, role_folders
-from cli.local.services import ANSWER_TOKENS, CONTEXT, KV_CACHE_GIB, ROLES
+from cli.local.services import ANSWER_TOKENS, CONTEXT, KV_CACHE_GIB
+from cli.local.state import ROLES
 from cli.local.supervisor import READY_TIMEOUT_S, last_lines
 
 if TYPE_CHECKING:

@@ -65,6 +65,14 @@ Models = Annotated[
         show_default=False,
     ),
 ]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="Folder or hub id (org/name@revision) of any instruct model, which plays all roles as it is: one engine.",
+        show_default=False,
+    ),
+]
 Engine = Annotated[EngineKind, typer.Option(hidden=True)]
 ScriptFile = Annotated[Path | None, typer.Option("--script", hidden=True, exists=True, dir_okay=False)]
 
@@ -80,6 +88,7 @@ def up(
     example_tools: ExampleTools = True,
     tool_sources: ToolSources = None,
     models: Models = None,
+    model: Model = None,
     engine: Engine = EngineKind.VLLM,
     script: ScriptFile = None,
     state_dir: StateDir = None,
@@ -95,8 +104,9 @@ def up(
         summarizer_port,
         tools_port if example_tools else None,
         backbone_port if single else None,
+        shared=model is not None,
     )
-    options = UpOptions(ports, tool_sources, engine.value, script and script.absolute(), models)
+    options = UpOptions(ports, tool_sources, engine.value, script and script.absolute(), models, model)
     running = _start(state_folder(state_dir), options)
     if single and running.run.url_of(SINGLE) is None:
         raise UsageProblem("the system runs without the single model", remedy="alpha-umi down, then up --single")

@@ -46,7 +46,8 @@ def list_models(folder: Folder = None, state_dir: StateDir = None) -> None:
 def verify(folder: Folder = None) -> None:
     """Compare every file of every model with the digest in its manifest.
 
-    Exits with 1 if one differs or a manifest is missing, 2 if the folder has no model.
+    An instruct model without a manifest is checked as `up --model` does. Exits with 1 if a model cannot be served, 2 if
+    the folder has no model.
     """
     console = output()
     folders = verify_models(folder)
@@ -54,7 +55,7 @@ def verify(folder: Folder = None) -> None:
     invalid = sum(folder.problem is not None for folder in folders)
     if invalid:
         raise CommandError(f"{invalid} of {len(folders)} models cannot be served as they are")
-    if folders:
+    if any(folder.manifest is not None for folder in folders):
         console.print("every file matches its digest", style="dim")
 
 
@@ -128,6 +129,8 @@ def print_folders(console: Console, folders: Sequence[ModelFolder]) -> None:
             if manifest.trained_on is not None:
                 about += f" · trained on {len(manifest.trained_on):,} instructions"
             console.print(Text(f"  {plain_line(about)}"), soft_wrap=True)
+        if folder.lacks is not None:
+            console.print(Text(f"  {plain_line(folder.lacks)}", style="yellow"), soft_wrap=True)
         if folder.problem is not None:
             console.print(Text(f"  {plain_line(folder.problem)}", style="red"), soft_wrap=True)
 

@@ -1,8 +1,8 @@
 """The models of this machine: those that `up` serves, the folders in the cache, and what running services report.
 
-`up` serves the folder of `--models`, else the model of `ALPHA_UMI_ROLE_MODEL` in every role (either may be a hub id),
-else the shipped role models, which are converted and merged in the user's cache. A warning names roles that the untuned
-backbone plays.
+`up` serves the model of `--model` or else of `ALPHA_UMI_ROLE_MODEL` in every role, or the folder of `--models` (each
+may be a hub id), else the shipped role models, which are converted and merged in the user's cache. A warning names
+roles that the untuned backbone plays.
 """
 
 from __future__ import annotations
@@ -25,26 +25,37 @@ from alpha_umi.contract.validation import explain
 from alpha_umi.plain_text import plain_line
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import MANIFEST_FILE, ManifestError, ModelManifest, load_manifest, verify
+from alpha_umi.serving.weights.checkpoint import CONFIG, read_plain_model
 from alpha_umi.serving.weights.hub import is_hub_id, locate
 from alpha_umi.serving.weights.model_folder import cache_folder
 from cli.errors import CommandError, UsageProblem
-from cli.local.services import ROLES, ROOT, SINGLE, ModelFolders
-from cli.local.state import RunRecord, ServiceRecord
+from cli.local.services import ROOT, SINGLE, ModelFolders
+from cli.local.state import ROLES, SHARED, RunRecord, ServiceRecord
 
 if TYPE_CHECKING:
     from alpha_umi.serving.weights import Progress
 
+# The template of models that were trained for no role.
+CHAT = "chat"
 # Role models that ship with the project.
 SHIPPED_MODELS = ROOT / "models"
 
 
 def ensure_models(
-    console: Console, roles: Collection[Role], named: str | None = None, environment: Mapping[str, str] = os.environ
+    console: Console,
+    roles: Collection[Role],
+    named: str | None = None,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    model: str | None = None,
 ) -> ModelFolders:
     """The folder of each role's model; missing ones are fetched, converted and merged.
 
-    `named` is a folder or hub id with a model or adapter for each role. Raises `CommandError`.
+    `named` is a folder or hub id with a model or adapter for each role, `model` one of an instruct model that plays all
+    roles as it is. Raises `CommandError`.
     """
+    if model is not None:
+        return ModelFolders(dict.fromkeys(roles, located(model, console)), template=CHAT)
     folders = {} if named is None else role_folders(located(named, console, roles), roles)
     if not folders and (own := environment.get("ALPHA_UMI_ROLE_MODEL")):
         return ModelFolders(dict.fromkeys(roles, located(own, console)))
@@ -119,15 +130,20 @@ def _prepared(
 
 
 TIMEOUT_S = 5.0
+_LACKS = (
+    f"an instruct model without {MANIFEST_FILE}: no digest to compare its files with, no recorded canary, not trained "
+    "for a role; serve it with `alpha-umi up --model` or ALPHA_UMI_ROLE_TEMPLATE=chat"
+)
 
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A model folder. `problem` is the reason that it cannot be served."""
+    """A model folder. `problem` is the reason that it cannot be served, `lacks` what it is served without."""
 
     path: Path
     manifest: ModelManifest | None
     problem: str | None = None
+    lacks: str | None = None
 
     @property
     def size(self) -> int:
@@ -163,7 +179,7 @@ def running_models(run: RunRecord) -> list[RunningModel]:
     with httpx.Client(
         timeout=TIMEOUT_S, trust_env=False, headers={"Authorization": f"Bearer {run.role_token}"}
     ) as http:
-        return [_running(service, http) for service in run.services if service.name in (*ROLES, SINGLE)]
+        return [_running(service, http) for service in run.services if service.name in (*ROLES, SHARED, SINGLE)]
 
 
 def _folders(only: Path | None) -> Iterator[Path]:
@@ -210,7 +226,22 @@ def _verified(path: Path) -> ModelFolder:
     try:
         return ModelFolder(path, verify(path))
     except ManifestError as error:
+        if not (path / MANIFEST_FILE).exists() and (path / CONFIG).exists():
+            return _verified_as_it_is(path)
         return ModelFolder(path, None, str(error))
+
+
+def _verified_as_it_is(path: Path) -> ModelFolder:
+    """An instruct model without a manifest, with the checks of a service that loads it."""
+    from alpha_umi.serving.host import CHAT_CANARY
+    from alpha_umi.serving.tokens import PromptTokenizer
+
+    try:
+        read_plain_model(path)
+        PromptTokenizer(path).encode(CHAT_CANARY.prompt)
+    except (ManifestError, OSError, ValueError) as error:
+        return ModelFolder(path, None, str(error))
+    return ModelFolder(path, None, lacks=_LACKS)
 
 
 def _running(service: ServiceRecord, http: httpx.Client) -> RunningModel:

@@ -14,18 +14,17 @@ from pathlib import Path
 
 from alpha_umi.roles.turns import Role
 from cli.errors import PortTaken
-from cli.local.state import ORCHESTRATOR, StateFolder
+from cli.local.state import ORCHESTRATOR, ROLES, SHARED, StateFolder
 
 HOST = "127.0.0.1"
 TOOLS = "tools"
-ROLES: tuple[Role, ...] = ("planner", "caller", "summarizer")
 # The role of the strategy `single`, started only on request.
 SINGLE: Role = "backbone"
 # Working directory of the services, so that they import these packages however they were installed.
 ROOT = Path(__file__).parents[2]
 
 # Enough for the small embedded model on a laptop; the untuned model often does not end its output.
-ANSWER_TOKENS: dict[Role, int] = {"planner": 96, "caller": 256, "summarizer": 128, "backbone": 256}
+ANSWER_TOKENS: Mapping[str, int] = {"planner": 96, "caller": 256, "summarizer": 128, "backbone": 256}
 CONTEXT = 4_096
 KV_CACHE_GIB = 0.5
 
@@ -61,7 +60,10 @@ class Service:
 
 @dataclass(frozen=True)
 class Ports:
-    """The port of each service; `tools` and `backbone` are None if they are not started."""
+    """The port of each service; `tools` and `backbone` are None if they are not started.
+
+    `shared`: one process has all three roles, on the port of the planner.
+    """
 
     orchestrator: int = 8000
     planner: int = 8001
@@ -69,24 +71,40 @@ class Ports:
     summarizer: int = 8003
     tools: int | None = 8010
     backbone: int | None = None
+    shared: bool = False
 
     def of_roles(self) -> dict[Role, int]:
         """The ports of the role services."""
-        ports: dict[Role, int] = {"planner": self.planner, "caller": self.caller, "summarizer": self.summarizer}
+        own: dict[Role, int] = {"planner": self.planner, "caller": self.caller, "summarizer": self.summarizer}
+        ports = dict.fromkeys(ROLES, self.planner) if self.shared else own
         return ports if self.backbone is None else {**ports, SINGLE: self.backbone}
+
+    def of_role_processes(self) -> dict[str, int]:
+        """The ports of the processes of roles, by the name of the process."""
+        shared = {SHARED: self.planner} if self.shared else {}
+        own = {str(role): port for role, port in self.of_roles().items() if not (self.shared and role in ROLES)}
+        return shared | own
 
     def specs(self) -> list[PortSpec]:
         """All ports with their services and options."""
-        roles = [PortSpec(role, port, f"--{role}-port") for role, port in self.of_roles().items()]
+        roles = [
+            PortSpec(name, port, f"--{'planner' if name == SHARED else name}-port")
+            for name, port in self.of_role_processes().items()
+        ]
         tools = [] if self.tools is None else [PortSpec(TOOLS, self.tools, "--tools-port")]
         return [*tools, *roles, PortSpec(ORCHESTRATOR, self.orchestrator, "--port")]
 
 
 @dataclass(frozen=True)
 class ModelFolders:
-    """The folder of each role's model."""
+    """The folder of each role's model. `template`: the template of all of them, unless the environment names one."""
 
     of_role: Mapping[Role, Path]
+    template: str | None = None
+
+    def of_process(self, name: str) -> Path:
+        """The folder that a process serves; that of all three roles has one for all of them."""
+        return next(folder for role, folder in self.of_role.items() if name in (role, SHARED))
 
 
 @dataclass(frozen=True)
@@ -101,7 +119,7 @@ def service_table(
 ) -> list[Service]:
     """The services in start order."""
     tools = [] if ports.tools is None else [_example_tools(ports.tools)]
-    roles = [_role_service(role, port, engines, token) for role, port in ports.of_roles().items()]
+    roles = [_role_service(name, port, engines, token) for name, port in ports.of_role_processes().items()]
     return [*tools, *roles, _orchestrator(ports, state, token, tool_sources)]
 
 
@@ -110,27 +128,33 @@ def _example_tools(port: int) -> Service:
     return Service(TOOLS, command, port, ready_path="/openapi.json")
 
 
-def _role_service(role: Role, port: int, engines: ModelFolders | Script, token: str) -> Service:
+def _role_service(name: str, port: int, engines: ModelFolders | Script, token: str) -> Service:
+    """The process of one role, or of all three."""
     environment = {
         "ALPHA_UMI_ROLE_HOST": HOST,
         "ALPHA_UMI_ROLE_PORT": str(port),
         "ALPHA_UMI_ROLE_TOKEN": token,
-        **_engine(role, engines),
+        **_engine(name, engines),
     }
-    return Service(role, _module(f"services.{role}"), port, environment, _bounds(role))
+    template = engines.template if isinstance(engines, ModelFolders) else None
+    defaults = _bounds(name) | ({} if template is None else {"ALPHA_UMI_ROLE_TEMPLATE": template})
+    module = "services.shared" if name == SHARED else f"services.{name}"
+    return Service(name, _module(module), port, environment, defaults)
 
 
-def _bounds(role: Role) -> dict[str, str]:
+def _bounds(name: str) -> dict[str, str]:
+    answer = ANSWER_TOKENS.get(name)
     return {
-        "ALPHA_UMI_ROLE_MAX_TOKENS": str(ANSWER_TOKENS[role]),
+        **({} if answer is None else {"ALPHA_UMI_ROLE_MAX_TOKENS": str(answer)}),
         "ALPHA_UMI_ROLE_MAX_MODEL_LEN": str(CONTEXT),
-        "ALPHA_UMI_ROLE_KV_CACHE_GIB": str(KV_CACHE_GIB),
+        "ALPHA_UMI_ROLE_KV_CACHE_GIB": str(KV_CACHE_GIB * (len(ROLES) if name == SHARED else 1)),
+        "ALPHA_UMI_ROLE_THREADS": str(os.cpu_count() or 1),
     }
 
 
-def _engine(role: Role, engines: ModelFolders | Script) -> dict[str, str]:
+def _engine(name: str, engines: ModelFolders | Script) -> dict[str, str]:
     if isinstance(engines, ModelFolders):
-        return {"ALPHA_UMI_ROLE_ENGINE": "vllm", "ALPHA_UMI_ROLE_MODEL": str(engines.of_role[role])}
+        return {"ALPHA_UMI_ROLE_ENGINE": "vllm", "ALPHA_UMI_ROLE_MODEL": str(engines.of_process(name))}
     scripted = {"ALPHA_UMI_ROLE_ENGINE": "scripted"}
     return scripted if engines.file is None else {**scripted, "ALPHA_UMI_ROLE_SCRIPT": str(engines.file)}
 

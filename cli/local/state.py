@@ -15,9 +15,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from alpha_umi.roles.turns import Role
 from cli.errors import StateUnusable
 
 ORCHESTRATOR = "orchestrator"
+ROLES: tuple[Role, ...] = ("planner", "caller", "summarizer")
+# The process of all three roles.
+SHARED = "roles"
 OWNER_ONLY = 0o700
 OWNER_FILE = 0o600
 
@@ -55,8 +59,9 @@ class RunRecord(BaseModel):
     services: tuple[ServiceRecord, ...] = ()
 
     def url_of(self, name: str) -> str | None:
-        """The address of a service."""
-        return next((service.url for service in self.services if service.name == name), None)
+        """The address of a service; a role may have that of the process of all three."""
+        urls = {service.name: service.url for service in self.services}
+        return urls.get(name, urls.get(SHARED) if name in ROLES else None)
 
 
 def state_path(option: Path | None, environment: Mapping[str, str] = os.environ) -> Path:

@@ -31,7 +31,7 @@ POLL_S = 0.2
 
 @dataclass(frozen=True)
 class UpOptions:
-    """Options of `up`; `models` is a folder or hub id with a model or adapter for each role.
+    """Options of `up`; `models` is a folder or hub id with a model or adapter for each role, `model` of one for all.
 
     `engine` and `script` are for tests.
     """
@@ -41,6 +41,7 @@ class UpOptions:
     engine: Literal["vllm", "scripted"] = "vllm"
     script: Path | None = None
     models: str | None = None
+    model: str | None = None
 
     @property
     def script_engine(self) -> Script | None:
@@ -51,17 +52,27 @@ class UpOptions:
 def system_plan(options: UpOptions, state: StateFolder, console: Console) -> Plan:
     """How to start the system. Raises `UsageProblem` for unusable tool sources and models."""
     check_sources(options.tool_sources, options.ports)
-    if options.models is not None and not is_hub_id(options.models):
-        role_folders(Path(options.models), options.ports.of_roles())
+    _check_models(options)
     token = secrets.token_urlsafe(TOKEN_BYTES)
 
     def prepare() -> Sequence[Service]:
-        engines = options.script_engine or ensure_models(console, options.ports.of_roles(), options.models)
+        engines = options.script_engine or ensure_models(
+            console, options.ports.of_roles(), options.models, model=options.model
+        )
         sources = write_sources(state, options.tool_sources, options.ports)
         ensure_secrets_key(state)
         return service_table(options.ports, engines, state=state, token=token, tool_sources=sources)
 
     return Plan(options.ports.specs(), prepare, role_token=token)
+
+
+def _check_models(options: UpOptions) -> None:
+    if options.models is not None and options.model is not None:
+        raise UsageProblem("--model excludes --models", remedy="name either: one model for all roles, or one for each")
+    if options.models is not None and not is_hub_id(options.models):
+        role_folders(Path(options.models), options.ports.of_roles())
+    if options.model is not None and not is_hub_id(options.model) and not Path(options.model).is_dir():
+        raise UsageProblem(f"--model: there is no folder {options.model}", remedy="name a folder, or org/name of a hub")
 
 
 def wait_for_sources(client: SyncOrchestratorClient, *, timeout_s: float = SOURCES_TIMEOUT_S) -> list[ToolSourceInfo]:

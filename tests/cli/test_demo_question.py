@@ -12,8 +12,7 @@ from support.serving_on_loopback import Serve
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import CanaryText, ModelManifest
 from cli.commands.lifecycle import INSTRUCTION, UNTUNED_INSTRUCTION, demo_question
-from cli.local.services import ROLES
-from cli.local.state import ProcessIdentity, RunRecord, ServiceRecord
+from cli.local.state import ROLES, ProcessIdentity, RunRecord, ServiceRecord
 from services.caller import create_router as caller_router
 from services.planner import create_router as planner_router
 from services.summarizer import create_router as summarizer_router

@@ -15,7 +15,7 @@ from alpha_umi.serving.weights.adapters import FAMILY
 from alpha_umi.serving.weights.hub import hub_reference
 from cli.local import models
 from cli.local.models import ensure_models
-from cli.local.services import ROLES
+from cli.local.state import ROLES
 
 
 @pytest.fixture

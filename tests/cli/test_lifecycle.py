@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from cli.commands.lifecycle import UNTUNED_INSTRUCTION
-from cli.local.services import ROLES, ModelFolders, Ports, Script, service_table
-from cli.local.state import RunRecord, StateFolder
+from cli.local.services import ModelFolders, Ports, Script, service_table
+from cli.local.state import ROLES, RunRecord, StateFolder
 from cli.local.system import ensure_secrets_key
 from orchestrator.tools.vault import Vault
 
@@ -192,6 +192,49 @@ def test_the_single_model_is_started_on_request(state: StateFolder, tmp_path: Pa
     assert single.environment["ALPHA_UMI_ROLE_MODEL"] == str(tmp_path / "b")
     assert orchestrator.environment["ALPHA_UMI_BACKBONE_URL"] == "http://127.0.0.1:8004"
     assert ("backbone", 8004, "--backbone-port") in [(spec.service, spec.port, spec.option) for spec in ports.specs()]
+
+
+def test_one_model_for_all_roles_is_one_process(state: StateFolder, tmp_path: Path) -> None:
+    ports = Ports(tools=None, backbone=8004, shared=True)
+    folders = ModelFolders(dict.fromkeys((*ROLES, "backbone"), tmp_path), template="chat")
+    roles, single, orchestrator = service_table(ports, folders, state=state, token="secret", tool_sources=None)
+    assert (roles.name, roles.port, roles.command[1:]) == ("roles", 8001, ("-m", "services.shared"))
+    for service in (roles, single):
+        assert service.environment["ALPHA_UMI_ROLE_MODEL"] == str(tmp_path)
+        assert service.defaults["ALPHA_UMI_ROLE_TEMPLATE"] == "chat"
+    assert {orchestrator.environment[f"ALPHA_UMI_{role.upper()}_URL"] for role in ROLES} == {"http://127.0.0.1:8001"}
+    assert [(spec.service, spec.option) for spec in ports.specs()] == [
+        ("roles", "--planner-port"),
+        ("backbone", "--backbone-port"),
+        ("orchestrator", "--port"),
+    ]
+
+
+def test_one_model_answers_a_question(invoke: Invoke, arguments: list[str], state: StateFolder, tmp_path: Path) -> None:
+    up = invoke("up", *arguments, "--model", str(tmp_path))
+    assert up.exit_code == 0, up.output
+    run = state.read_run()
+    assert run is not None
+    assert {run.url_of(role) for role in ROLES} == {run.url_of("roles")}
+    assert run.url_of("backbone") is None
+    answered = invoke("ask", "How many words?", "--tools", "text_metrics", "--json")
+    assert json.loads(answered.stdout)["answer"] == "It has three words."
+    assert invoke("down").stdout == "ended: tools, roles, orchestrator\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--model", "./nowhere"], "--model: there is no folder ./nowhere"),
+        (["--model", "org/name", "--models", "org/name"], "--model excludes --models"),
+    ],
+)
+def test_a_model_that_cannot_be_used_is_refused(
+    invoke: Invoke, arguments: list[str], more: list[str], message: str
+) -> None:
+    result = invoke("up", *arguments, *more)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
 
 
 def test_a_script_replaces_models(state: StateFolder, tmp_path: Path) -> None:

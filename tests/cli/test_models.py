@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.plain_models import write_plain_model
 
 from alpha_umi.serving.manifest import MANIFEST_FILE, CanaryText, ModelManifest, write_manifest
 from cli.local import models
 from cli.local.models import SHIPPED_MODELS
-from cli.local.services import ROLES
+from cli.local.state import ROLES
 
 Invoke = Callable[..., Any]
 
@@ -108,6 +109,17 @@ def test_unusable_models_are_reported(model: Path, invoke: Invoke, spoil: Callab
         assert "1 of 2 models cannot be served as they are" in result.stderr
     listed = invoke("models", "list", str(model.parent))
     assert (listed.exit_code, str(model) in listed.stdout, str(other) in listed.stdout) == (0, True, True)
+
+
+def test_an_instruct_model_is_verified_as_it_is(tmp_path: Path, embedded_model: Path, invoke: Invoke) -> None:
+    folder = write_plain_model(tmp_path / "instruct", embedded_model)
+    result = invoke("models", "verify", str(tmp_path))
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "an instruct model without alpha_umi.json: no digest to compare its files with" in result.stdout
+    (folder / "chat_template.jinja").unlink()
+    result = invoke("models", "verify", str(tmp_path))
+    assert result.exit_code == 1
+    assert "has no chat template, so it is no instruct model" in result.stdout
 
 
 @pytest.mark.parametrize("command", ["list", "verify"])

@@ -19,8 +19,8 @@ from alpha_umi.serving.manifest import TemplateDiffers, load_manifest, sha256, v
 from alpha_umi.serving.weights.adapters import FAMILY, check_adapter, ensure_role_model
 from alpha_umi.serving.weights.backbone import CONTEXT
 from cli.local.models import role_folders
-from cli.local.services import ROLES as SERVED
 from cli.local.services import SINGLE
+from cli.local.state import ROLES as SERVED
 from cli.main import app
 from training.errors import ExportRefused
 from training.export import export_run
