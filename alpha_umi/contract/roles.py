@@ -377,6 +377,9 @@ class ModelInfo(WireModel):
     template: str
     planner_label: PlannerLabel = "assistant"
     hub: tuple[str, ...] = Field(default=(), description="What comes from a model hub, each as `org/name@commit`")
+    server: dict[str, str] = Field(
+        default_factory=dict, description="What a remote engine learned about its server: API, constraints, counts"
+    )
     manifest: dict[str, Any] | None = None
 
 

@@ -95,6 +95,7 @@ def _info(context: RoleContext, created: int) -> ModelInfo:
         template=host.model.template.name,
         planner_label=host.model.planner_label,
         hub=host.model.hub,
+        server=dict(stats.server) if (stats := host.engine.stats()) is not None else {},
         manifest=None if host.model.manifest is None else host.model.manifest.model_dump(mode="json", exclude={"hub"}),
     )
 

@@ -1,18 +1,19 @@
 """The engine port: the interface between a role service and its text generator.
 
-Behind it: `vllm_engine` (vLLM in this process), `remote` (a completions server elsewhere) and `scripted` (for tests
-and documentation). Errors:
+Behind it: `vllm_engine` (vLLM in this process), `remote` (a server elsewhere) and `scripted` (for tests and
+documentation). Errors:
 
     EngineError
     ├── EngineDead         the engine does not recover; the process has to be replaced
     ├── EngineUnavailable  the engine cannot be reached or cannot answer now; retry later
     └── EngineRefused      this request cannot be generated; others can
+        └── PromptTooLong  its prompt exceeds the engine's context; a shorter one can
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from alpha_umi.roles.template import AnyPrompt
@@ -36,6 +37,14 @@ class EngineRefused(EngineError):
     """The engine cannot generate this request."""
 
 
+class PromptTooLong(EngineRefused):
+    """The prompt exceeds the context, although it seemed to fit. `limit` is the context in tokens, if known."""
+
+    def __init__(self, message: str, limit: int | None = None) -> None:
+        super().__init__(message)
+        self.limit = limit
+
+
 @dataclass(frozen=True)
 class Choices:
     """Constrain the text to one of these."""
@@ -50,10 +59,15 @@ class Grammar:
     `loosened`: what it leaves to a later check although grammars can express it, because it is too large or
     contradicts itself: a `pattern` or `format`, `alternatives` (of a part of the arguments), a `tool` (all of its
     arguments), an `answer` (all of it).
+
+    For servers that take schemas instead of grammars, it holds what it was made of: `tools` are the names of a call's
+    tools and their JSON Schemas, `schema` is that of an answer; all schemas are JSON text.
     """
 
     lark: str
     loosened: frozenset[str] = frozenset()
+    tools: tuple[tuple[str, str], ...] = ()
+    schema: str = ""
 
 
 Constraint = Choices | Grammar
@@ -108,7 +122,8 @@ class Chunk:
 class EngineStats:
     """The engine's load now, and its prefix cache's totals since the start.
 
-    `running` and `waiting` count generations, `kv_cache_usage` is a share from 0 to 1; the other two count tokens.
+    `running` and `waiting` count generations, `kv_cache_usage` is a share from 0 to 1; the next two count tokens.
+    `server` is what a remote engine learned about its server, by name.
     """
 
     running: int = 0
@@ -116,6 +131,7 @@ class EngineStats:
     kv_cache_usage: float = 0.0
     queried_tokens: int = 0
     hit_tokens: int = 0
+    server: Mapping[str, str] = field(default_factory=dict)
 
 
 class Engine(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 
@@ -19,6 +19,9 @@ from alpha_umi.serving.manifest import MANIFEST_FILE, ModelManifest, verify
 from alpha_umi.serving.scripted import CANARY, Rule, ScriptedEngine
 from alpha_umi.serving.settings import RoleSettings, UnusableSettings
 from alpha_umi.serving.shared import SharedEngine
+
+if TYPE_CHECKING:
+    from alpha_umi.serving.remote.engine import RemoteOptions
 
 Adapters = Mapping[Role, Path]
 
@@ -159,22 +162,29 @@ def _engine(settings: RoleSettings, folder: Path, context: int, adapters: Adapte
 
 
 def _remote(settings: RoleSettings, folder: Path, context: int, adapters: Mapping[str, Path]) -> Engine:
-    from alpha_umi.serving.remote import RemoteEngine, RemoteOptions
+    from alpha_umi.serving.remote.completions import CompletionsEngine
+
+    return CompletionsEngine(_remote_options(settings, tokenizer=folder, context=context, adapters=tuple(adapters)))
+
+
+def _remote_options(
+    settings: RoleSettings, *, context: int | None, tokenizer: Path | None = None, adapters: tuple[str, ...] = ()
+) -> RemoteOptions:
+    from alpha_umi.serving.remote.engine import RemoteOptions
 
     if settings.remote_url is None:
         raise UnusableSettings("ALPHA_UMI_ROLE_REMOTE_URL is not set; name the address of the completions server")
     if settings.remote_model is None and not adapters:
         raise UnusableSettings("ALPHA_UMI_ROLE_REMOTE_MODEL is not set; name the model on the completions server")
-    options = RemoteOptions(
+    return RemoteOptions(
         url=str(settings.remote_url),
-        tokenizer=folder,
+        tokenizer=tokenizer,
         context=context,
         model=settings.remote_model,
-        adapters=tuple(adapters),
+        adapters=adapters,
         key=settings.remote_key,
         extensions=settings.remote_extensions,
     )
-    return RemoteEngine(options)
 
 
 def _vllm(settings: RoleSettings, folder: Path, context: int, adapters: Mapping[str, Path]) -> Engine:

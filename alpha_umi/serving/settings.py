@@ -53,10 +53,15 @@ class RoleSettings(BaseSettings):
     max_tokens: Annotated[int, Field(ge=1, le=4_096)] | None = None
     engine: Literal["vllm", "remote", "scripted"] = "vllm"
     script: Path | None = None
+    remote_api: Literal["completions", "chat"] = Field(
+        default="completions", description="Interface of that server: completions of token ids, or chat completions"
+    )
     remote_url: AnyHttpUrl | None = Field(default=None, description="Base address of an OpenAI-compatible server")
     remote_model: str | None = Field(default=None, description="The role's model (or adapter) on that server")
     remote_key: SecretStr | None = Field(default=None, description="Bearer key of that server")
-    remote_extensions: bool = Field(default=True, description="That server knows vLLM's extensions of the interface")
+    remote_extensions: bool = Field(
+        default=True, description="Constrain outputs; completions need vLLM's extensions for that"
+    )
     dtype: Dtype = "auto"
     max_model_len: Annotated[int, Field(ge=256)] | None = None
     kv_cache_gib: Annotated[float, Field(gt=0)] = 1.0

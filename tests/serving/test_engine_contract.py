@@ -23,7 +23,8 @@ from alpha_umi.roles.template import load_template, render
 from alpha_umi.roles.turns import Turn
 from alpha_umi.serving.engine import Choices, Chunk, Engine, EngineRefused, Generation, Grammar
 from alpha_umi.serving.manifest import load_manifest
-from alpha_umi.serving.remote import RemoteEngine, RemoteOptions
+from alpha_umi.serving.remote.completions import CompletionsEngine
+from alpha_umi.serving.remote.engine import RemoteOptions
 from alpha_umi.serving.scripted import Rule, ScriptedEngine
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -75,7 +76,7 @@ async def engine(request: pytest.FixtureRequest, embedded_model: Path, canary: s
             context=CONTEXT,
         )
     elif request.param == "remote":
-        made = RemoteEngine(remote_options(request.getfixturevalue("server"), embedded_model))
+        made = CompletionsEngine(remote_options(request.getfixturevalue("server"), embedded_model))
     else:
         from alpha_umi.serving.vllm_engine import VllmEngine, VllmOptions
 
@@ -218,15 +219,15 @@ async def test_an_adapter_that_it_does_not_have_is_refused(engine: Engine) -> No
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def remote(server: str, embedded_model: Path) -> AsyncIterator[RemoteEngine]:
-    made = RemoteEngine(remote_options(server, embedded_model))
+async def remote(server: str, embedded_model: Path) -> AsyncIterator[CompletionsEngine]:
+    made = CompletionsEngine(remote_options(server, embedded_model))
     await made.start()
     yield made
     await made.stop()
 
 
 @pytest.mark.engine
-async def test_closing_the_stream_frees_the_server(remote: RemoteEngine, server: str) -> None:
+async def test_closing_the_stream_frees_the_server(remote: CompletionsEngine, server: str) -> None:
     async def running() -> float:
         async with httpx.AsyncClient(headers={"Authorization": f"Bearer {KEY}"}) as client:
             lines = (await client.get(f"{server.removesuffix('/v1')}/metrics")).text.splitlines()
@@ -242,7 +243,7 @@ async def test_closing_the_stream_frees_the_server(remote: RemoteEngine, server:
 
 
 @pytest.mark.engine
-async def test_the_servers_prefix_cache_is_counted(remote: RemoteEngine) -> None:
+async def test_the_servers_prefix_cache_is_counted(remote: CompletionsEngine) -> None:
     generation = Generation("The same words stand before every answer. " * 40, max_tokens=2)  # more than one block
     await chunks_of(remote, generation)
     last = (await chunks_of(remote, generation))[-1]
@@ -253,7 +254,7 @@ async def test_the_servers_prefix_cache_is_counted(remote: RemoteEngine) -> None
 async def test_without_extensions_stop_strings_are_matched_and_constraints_left_out(
     server: str, embedded_model: Path
 ) -> None:
-    plain = RemoteEngine(remote_options(server, embedded_model, extensions=False))
+    plain = CompletionsEngine(remote_options(server, embedded_model, extensions=False))
     await plain.start()
     canary = load_manifest(embedded_model).canary.prompt
     generation = Generation(canary, max_tokens=20, stop=("capital",), constraint=Choices(("never",)))
@@ -275,7 +276,7 @@ async def test_without_extensions_stop_strings_are_matched_and_constraints_left_
 async def test_a_server_that_cannot_be_used_says_why(
     server: str, embedded_model: Path, changes: dict[str, Any], message: str
 ) -> None:
-    engine = RemoteEngine(remote_options(server, embedded_model, **changes))
+    engine = CompletionsEngine(remote_options(server, embedded_model, **changes))
     with pytest.raises(EngineRefused) as caught:
         await engine.start()
     await engine.stop()
@@ -285,7 +286,7 @@ async def test_a_server_that_cannot_be_used_says_why(
 
 @pytest.mark.engine
 async def test_the_servers_bound_of_tokens_counts(server: str, embedded_model: Path) -> None:
-    engine = RemoteEngine(remote_options(server, embedded_model, context=8_192))
+    engine = CompletionsEngine(remote_options(server, embedded_model, context=8_192))
     await engine.start()
     await engine.stop()
     assert engine.context == CONTEXT

@@ -99,9 +99,9 @@ def answer_grammar(schema: str) -> Grammar:
     written = _written(root, root, _root(schema))
     lark = "\n".join([f"start: {_root(schema)}", written.rules, _COMMON])
     if written.rules and _compiles(lark):
-        return Grammar(lark, written.loosened)
+        return Grammar(lark, written.loosened, schema=schema)
     value = "json_object" if root.get("type") == "object" else "json_value"
-    return Grammar(f"start: {value}\n{_COMMON}", frozenset(["answer"]))
+    return Grammar(f"start: {value}\n{_COMMON}", frozenset(["answer"]), schema=schema)
 
 
 def clear_grammar_cache() -> None:
@@ -129,7 +129,8 @@ def _call_grammar(offered: tuple[tuple[str, str], ...]) -> Grammar:
     if not _compiles(_lark(offered, written)):
         alone = {key: each if _compiles(_lark([("tool", key)], written)) else _ANY for key, each in written.items()}
         written = alone if _compiles(_lark(offered, alone)) else dict.fromkeys(written, _ANY)
-    return Grammar(_lark(offered, written), frozenset().union(*(each.loosened for each in written.values())))
+    loosened = frozenset().union(*(each.loosened for each in written.values()))
+    return Grammar(_lark(offered, written), loosened, offered)
 
 
 def _lark(offered: Sequence[tuple[str, str]], written: Mapping[str, _Rules]) -> str:

@@ -26,7 +26,8 @@ from alpha_umi.serving.engine import Chunk, EngineError, EngineRefused, EngineUn
 from alpha_umi.serving.host import RoleHost
 from alpha_umi.serving.loading import load_role
 from alpha_umi.serving.manifest import write_manifest
-from alpha_umi.serving.remote import RemoteEngine, RemoteOptions
+from alpha_umi.serving.remote.completions import CompletionsEngine
+from alpha_umi.serving.remote.engine import RemoteOptions
 from alpha_umi.serving.scripted import CANARY as SCRIPTED_CANARY
 from alpha_umi.serving.settings import RoleSettings, UnusableSettings
 from services.planner import create_router as planner_router
@@ -86,12 +87,12 @@ class Peer:
         return app
 
 
-def engine_on(address: str, tokenizer: Path, **options: Any) -> RemoteEngine:
+def engine_on(address: str, tokenizer: Path, **options: Any) -> CompletionsEngine:
     chosen: dict[str, Any] = {"context": 512, "model": "small", "extensions": False, **options}
-    return RemoteEngine(RemoteOptions(address, tokenizer, key=SecretStr(KEY), **chosen))
+    return CompletionsEngine(RemoteOptions(address, tokenizer, key=SecretStr(KEY), **chosen))
 
 
-async def write(engine: RemoteEngine, **generation: Any) -> list[Chunk]:
+async def write(engine: CompletionsEngine, **generation: Any) -> list[Chunk]:
     try:
         await engine.start()
         request = Generation("question", **{"max_tokens": 8, **generation})
@@ -231,7 +232,7 @@ async def test_a_server_that_comes_late_and_goes_for_a_while(
 ) -> None:
     """The service waits and logs it, runs the canary again afterwards, and never exits."""
     monkeypatch.setattr("alpha_umi.serving.host.RETRY_INTERVAL_S", 0.02)
-    monkeypatch.setattr("alpha_umi.serving.remote.POLL_INTERVAL_S", 0.02)
+    monkeypatch.setattr("alpha_umi.serving.remote.engine.POLL_INTERVAL_S", 0.02)
     peer, lost = Absent(), []
     engine = engine_on(serve(peer.app()), tokenizer)
     host = role_host("planner", engine, canary=CANARY, on_lost=lambda: lost.append("lost"))
@@ -320,4 +321,4 @@ def test_an_address_that_cannot_be_one_is_refused(url: str, monkeypatch: pytest.
 
 def test_the_key_is_never_shown(tokenizer: Path) -> None:
     options = RemoteOptions("http://gpu:8000", tokenizer, 512, "small", key=SecretStr(KEY))
-    assert KEY not in f"{options!r} {RemoteEngine(options)!r} {RoleSettings(remote_key=SecretStr(KEY))!r}"
+    assert KEY not in f"{options!r} {CompletionsEngine(options)!r} {RoleSettings(remote_key=SecretStr(KEY))!r}"

@@ -1,12 +1,13 @@
-"""Failures of a completions server as engine errors, without its key.
+"""Failures of a server of completions as engine errors, without its key.
 
 A server that cannot be reached, is overloaded or fails may recover: `EngineUnavailable`. One that refuses a request, or
-does not follow the API, will do so again: `EngineRefused`.
+does not follow the API, will do so again: `EngineRefused`, and `PromptTooLong` where a shorter prompt helps.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from http import HTTPStatus
 
@@ -15,11 +16,17 @@ from httpx_sse import SSEError
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from alpha_umi.contract.validation import explain
-from alpha_umi.serving.engine import EngineError, EngineRefused, EngineUnavailable
+from alpha_umi.serving.engine import EngineError, EngineRefused, EngineUnavailable, PromptTooLong
 
 _KEY_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _MESSAGE_CHARACTERS = 300
+# No status or code of its own is common to servers: vLLM, SGLang, llama.cpp, Ollama and hosted ones differ.
+_TOO_LONG = re.compile(
+    r"context.?(length|size|window)|(prompt|input)( is)? too long|maximum (prompt|input) length|reduce the length",
+    re.IGNORECASE,
+)
+_LIMIT = re.compile(r"(?:context (?:length|size|window)|maximum (?:prompt|input) length)\D{0,20}(\d{3,9})")
 
 
 class ServerFailed(EngineUnavailable):
@@ -38,7 +45,7 @@ class _ErrorBody(BaseModel):
 
 
 class Server:
-    """A completions server: its address for messages, its key, its errors."""
+    """A server of completions: its address for messages, its key, its errors."""
 
     def __init__(self, base: httpx.URL, key: SecretStr | None) -> None:
         self._base = base
@@ -87,7 +94,11 @@ class Server:
             return ServerFailed(f"the server at {self.address} fails (500): {reason}")
         if status in _PASSING or status > HTTPStatus.INTERNAL_SERVER_ERROR:
             return EngineUnavailable(f"the server at {self.address} cannot answer now ({status}): {reason}")
-        return EngineRefused(f"the server at {self.address} refuses the request ({status}): {reason}")
+        refusal = f"the server at {self.address} refuses the request ({status}): {reason}"
+        if _TOO_LONG.search(message):
+            limit = _LIMIT.search(message)
+            return PromptTooLong(refusal, None if limit is None else int(limit[1]))
+        return EngineRefused(refusal)
 
     def malformed(self, what: str) -> EngineRefused:
         """The engine error of an answer that does not follow the API."""

@@ -1,0 +1,1 @@
+"""Engines behind an OpenAI-compatible server: over its completions, or over its chat completions."""
