@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Self
 
 from alpha_umi.contract.problems import ServiceError
@@ -17,7 +19,7 @@ from alpha_umi.roles.fitting import fit
 from alpha_umi.roles.template import AnyPrompt, AnyTemplate, ChatPrompt, UnknownTemplate, load_any_template
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.assembly import RoleContext
-from alpha_umi.serving.engine import Chunk, Engine, EngineDead, EngineRefused, EngineUnavailable, Generation
+from alpha_umi.serving.engine import Chunk, EngineDead, EngineRefused, EngineUnavailable, Generation, PromptTooLong
 from alpha_umi.serving.host import RoleHost
 from alpha_umi.serving.metrics import ExtraGeneration
 from alpha_umi.serving.remote_wire import apply_stop_strings
@@ -27,6 +29,8 @@ from alpha_umi.serving.thinking import without_thinking
 RETRY_TEMPERATURE = 0.7
 # How many times the token limit the repair of an unfinished call has, as far as the context leaves them.
 REPAIR_ROOM = 2
+# Times that a prompt is fitted again after a server refused it as too long; each lowers what seems to fit by a fifth.
+MAX_REFUSALS = 8
 
 
 @dataclass(frozen=True)
@@ -141,9 +145,8 @@ class GenerationStats:
     def add(self, newest: Chunk, previous: Chunk | None) -> None:
         """Count one chunk; `previous` is the one before it in the same generation."""
         self.first_token = self.first_token or time.perf_counter()
-        if previous is None:
-            self.prompt_tokens += newest.prompt_tokens
-        # A remote engine reports cached tokens with its last chunk only.
+        # A remote engine reports the prompt's tokens and the cached ones with its last chunk only.
+        self.prompt_tokens += newest.prompt_tokens - (previous.prompt_tokens if previous else 0)
         self.cached_tokens += newest.cached_tokens - (previous.cached_tokens if previous else 0)
         self.completion_tokens += newest.completion_tokens - (previous.completion_tokens if previous else 0)
 
@@ -152,7 +155,8 @@ class GenerationStats:
 class GenerationSession:
     """The generations of one request: the prompt, the sampling options, and the statistics of all of them.
 
-    A repair replaces `fitted`; `prompt_sha256` is the digest of the first prompt. `cut_at` is the token limit of the
+    A repair replaces `fitted`, which `fit_again` makes once more; `prompt_sha256` is that of the first prompt that
+    was answered. `cut_at` is the token limit of the
     newest generation if it ended its text, `call_unfinished` whether it ended a call so.
     """
 
@@ -160,6 +164,7 @@ class GenerationSession:
     request: Sampling
     request_id: str
     fitted: FittedPrompt
+    fit_again: Callable[[], Awaitable[FittedPrompt]]
     prompt_sha256: str
     stats: GenerationStats = field(default_factory=GenerationStats)
     cut_at: int | None = None
@@ -181,8 +186,9 @@ class GenerationSession:
         Raises `ServiceError`: `context-exceeded`.
         """
         reserved = answer_tokens or token_bound(context, request)
-        fitted = await fit_prompt(context.host, history=history, tools=tools, answer_tokens=reserved)
-        return cls(context, request, request_id, fitted, fitted.sha256)
+        fit_again = partial(fit_prompt, context.host, history=history, tools=tools, answer_tokens=reserved)
+        fitted = await fit_again()
+        return cls(context, request, request_id, fitted, fit_again, fitted.sha256)
 
     def generation(self, **changes: Any) -> Generation:
         """A generation with the request's sampling options, except for `changes` (fields of `Generation`)."""
@@ -215,7 +221,8 @@ class GenerationSession:
         """Count a repair, and fit the prompt of its history. Raises `ServiceError`: `context-exceeded`."""
         self.count_extra("repair")
         reserved = answer_tokens or token_bound(self.context, self.request)
-        self.fitted = await fit_prompt(self.context.host, history=history, tools=tools, answer_tokens=reserved)
+        self.fit_again = partial(fit_prompt, self.context.host, history=history, tools=tools, answer_tokens=reserved)
+        self.fitted = await self.fit_again()
 
     def more_tokens(self, continuation: str = "") -> int:
         """The token limit of the repair of an unfinished call, which continues a text."""
@@ -232,11 +239,27 @@ class GenerationSession:
         )
 
     async def stream(self, generation: Generation) -> AsyncIterator[str]:
-        """Generate piece by piece, without the block in which the model thinks.
+        """Generate piece by piece. Raises `ServiceError` when the engine is dead, unavailable, or refuses.
 
-        Raises `ServiceError` when the engine is dead, unavailable, or refuses, and `output-unreadable` for a block that
-        does not end.
+        A prompt that a server refuses as too long is fitted again, by what the engine learned from the refusal.
         """
+        for _ in range(MAX_REFUSALS):
+            try:
+                async with contextlib.aclosing(self._pieces(generation)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+                return
+            except PromptTooLong as error:
+                refusal = error
+            self.fitted = await self.fit_again()
+            if self.stats.first_token is None:
+                self.prompt_sha256 = self.fitted.sha256
+            generation = replace(generation, prompt=self.fitted.prompt)
+        remedy = "set ALPHA_UMI_ROLE_MAX_MODEL_LEN of the service to the context of the server"
+        raise ServiceError("context-exceeded", str(refusal), field="history", remedy=remedy) from refusal
+
+    async def _pieces(self, generation: Generation) -> AsyncGenerator[str, None]:
+        """Raises `PromptTooLong` before the first piece, and the `ServiceError` of any other failure."""
         previous: Chunk | None = None
         generation_id = f"{self.request_id}-{self.stats.attempts}-{self.stats.completion_tokens}"
         metrics = self.context.metrics
@@ -256,6 +279,8 @@ class GenerationSession:
         except EngineUnavailable as error:
             raise ServiceError("engine-not-ready", str(error)) from error
         except EngineRefused as error:
+            if previous is None and isinstance(error, PromptTooLong):
+                raise
             raise ServiceError("internal", f"the engine refused the request: {error}") from error
         finally:
             if previous is not None:

@@ -1,0 +1,248 @@
+"""Role engines on chat servers of any make: what is learned at the start, and what is sent and read afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from support.chat_servers import ChatServer, Refusal, hosted, llama_cpp, ollama, plain, sglang, vllm
+from support.serving_on_loopback import Serve
+
+from alpha_umi.roles.caller import parse_call
+from alpha_umi.roles.template import ChatPrompt, Message
+from alpha_umi.roles.turns import Tool
+from alpha_umi.serving.calls.grammar import answer_grammar, call_grammar
+from alpha_umi.serving.engine import Choices, Chunk, EngineRefused, EngineUnavailable, Generation, PromptTooLong
+from alpha_umi.serving.remote.chat import ChatEngine
+from alpha_umi.serving.remote.engine import RemoteOptions
+from alpha_umi.serving.remote.wire import is_same_model
+
+PROMPT = ChatPrompt((Message("system", "Be short."), Message("user", "What is the capital of France?")))
+THINKING = ChatPrompt(PROMPT.messages, thinking=True)
+DECISIONS = (" caller.", " conclusion.", " give up.")
+CITY = {
+    "type": "object",
+    "properties": {"city": {"$ref": "#/$defs/name"}},
+    "required": ["city"],
+    "additionalProperties": False,
+    "$defs": {"name": {"type": "string", "enum": ["Oslo", "Rome"]}},
+}
+TOOLS = [Tool("get weather", parameters=CITY), Tool("list_cities")]
+MAKES: dict[str, Callable[..., ChatServer]] = {
+    "vllm": vllm, "sglang": sglang, "llama_cpp": llama_cpp, "ollama": ollama, "hosted": hosted, "plain": plain,
+}  # fmt: skip
+
+
+@contextlib.asynccontextmanager
+async def engine_on(server: ChatServer, serve: Serve, **options: Any) -> AsyncIterator[ChatEngine]:
+    engine = ChatEngine(RemoteOptions(serve(server.app()), **{"model": server.name, **options}))
+    try:
+        await engine.start()
+        yield engine
+    finally:
+        await engine.stop()
+
+
+async def chunks_of(engine: ChatEngine, generation: Generation) -> list[Chunk]:
+    return [chunk async for chunk in engine.generate(generation, request_id="r")]
+
+
+async def text_of(engine: ChatEngine, **fields: Any) -> str:
+    generation = Generation(**{"prompt": PROMPT, "max_tokens": 64, **fields})
+    return "".join(chunk.text for chunk in await chunks_of(engine, generation))
+
+
+@pytest.mark.parametrize(
+    ("make", "learned"),
+    [
+        ("vllm", {"constraints": "structured_outputs", "counts": "server"}),
+        ("sglang", {"constraints": "response_format", "counts": "server"}),
+        ("llama_cpp", {"constraints": "response_format", "counts": "server"}),
+        ("ollama", {"constraints": "response_format", "counts": "server"}),
+        ("hosted", {"constraints": "response_format", "counts": "server", "omitted": "temperature"}),
+        ("plain", {"constraints": "none", "counts": "server"}),
+    ],
+)
+async def test_what_a_server_has_is_learned_at_the_start(serve: Serve, make: str, learned: dict[str, str]) -> None:
+    async with engine_on(MAKES[make](), serve) as engine:
+        assert engine.stats().server == {"api": "chat", **learned}
+        assert engine.context == 4_096
+
+
+@pytest.mark.parametrize("make", ["vllm", "sglang", "llama_cpp", "ollama", "hosted"])
+async def test_constraints_hold_on_every_make(serve: Serve, make: str) -> None:
+    async with engine_on(MAKES[make](), serve) as engine:
+        assert await text_of(engine, continuation="I look it up. Next:", constraint=Choices(DECISIONS)) in DECISIONS
+        call = parse_call(await text_of(engine, constraint=call_grammar(TOOLS[:1])))
+        assert (call.name, call.arguments["city"] in ("Oslo", "Rome")) == ("get weather", True)
+        answer = {
+            "type": "object",
+            "properties": {"sum": {"const": 7}},
+            "required": ["sum"],
+            "additionalProperties": False,
+        }
+        assert json.loads(await text_of(engine, constraint=answer_grammar(json.dumps(answer))))["sum"] == 7
+        assert json.loads(await text_of(engine, constraint=answer_grammar('{"enum": ["a"]}'))) == "a"
+
+
+async def test_a_server_with_tools_alone_has_to_call_one(serve: Serve) -> None:
+    async with engine_on(hosted(ways={"tools"}), serve) as engine:
+        assert engine.stats().server["constraints"] == "tools"
+        assert await text_of(engine, constraint=Choices(DECISIONS)) in DECISIONS
+        call = parse_call(await text_of(engine, constraint=call_grammar(TOOLS)))
+        assert call.name == "get weather", "no function may have this name there, so it gets another one"
+        assert json.loads(await text_of(engine, constraint=answer_grammar('{"enum": ["a"]}'))) == "a"
+
+
+async def test_a_text_that_has_begun_is_continued(serve: Serve) -> None:
+    one, other = vllm(), ollama()
+    for server in (one, other):
+        async with engine_on(server, serve) as engine:
+            await text_of(engine, continuation="The capital is", stop=("Rome",))
+    assert one.bodies[-1]["messages"][-1] == {"role": "assistant", "content": "The capital is"}
+    assert one.bodies[-1]["continue_final_message"] is True
+    roles = [message["role"] for message in other.bodies[-1]["messages"]]
+    assert roles == ["system", "user", "assistant", "user"]
+    assert "stop" not in other.bodies[-1], "stop strings are matched here"
+
+
+async def test_a_stop_string_ends_the_text_and_the_count_still_comes(serve: Serve) -> None:
+    server = sglang(model=lambda body: "I look it up. Next: caller. Action:")
+    async with engine_on(server, serve) as engine:
+        chunks = await chunks_of(engine, Generation(PROMPT, 64, stop=("Next: caller",)))
+        assert "".join(chunk.text for chunk in chunks) == "I look it up. Next: caller"
+        assert (chunks[-1].finish_reason, chunks[-1].prompt_tokens) == ("stop", 8)
+
+
+@pytest.mark.parametrize("make", ["vllm", "sglang", "ollama", "plain"])
+async def test_thinking_comes_as_a_block_in_front(serve: Serve, make: str) -> None:
+    server = MAKES[make](thought="Next: caller or not?", model=lambda body: "Paris. Next: caller")
+    async with engine_on(server, serve) as engine:
+        written = await text_of(engine, prompt=THINKING, stop=("Next: caller",))
+        spaced = "Next:calleror not?" if make == "none" else written[len("<think>") : written.index("</think>")]
+        assert written == f"<think>{spaced}</think>Paris. Next: caller", "no stop string counts inside"
+        assert "<think>" not in await text_of(engine), "it is switched off where the prompt wants none"
+
+
+async def test_thinking_that_never_ends_stays_open(serve: Serve) -> None:
+    async with engine_on(vllm(thought="and so on and on"), serve) as engine:
+        assert await text_of(engine, prompt=THINKING, max_tokens=3) == "<think>and so on "
+
+
+async def test_a_schema_that_the_server_refuses_is_loosened(serve: Serve) -> None:
+    def check(body: dict[str, Any]) -> None:
+        if "pattern" in json.dumps(body):
+            raise Refusal("Failed to parse grammar", 400)
+
+    server = llama_cpp(check=check)
+    async with engine_on(server, serve) as engine:
+        tool = Tool("t", parameters={"type": "object", "properties": {"code": {"type": "string", "pattern": "^a+$"}}})
+        assert parse_call(await text_of(engine, constraint=call_grammar([tool]))).name == "t"
+
+
+async def test_a_model_whose_template_refuses_a_system_message_gets_none(serve: Serve) -> None:
+    def check(body: dict[str, Any]) -> None:
+        if body["messages"][0]["role"] == "system":
+            raise Refusal("System role not supported")
+
+    server = sglang(check=check)
+    async with engine_on(server, serve) as engine:
+        await text_of(engine)
+        assert engine.stats().server["omitted"] == "system"
+        text = "Be short.\n\nWhat is the capital of France?"
+        assert server.bodies[-1]["messages"] == [{"role": "user", "content": text}]
+
+
+async def test_extensions_off_sends_no_constraint(serve: Serve) -> None:
+    server = vllm()
+    async with engine_on(server, serve, extensions=False) as engine:
+        assert await text_of(engine, constraint=Choices(DECISIONS)) == "Paris."
+        assert "structured_outputs" not in server.bodies[-1]
+
+
+LONG = ChatPrompt((Message("user", "word " * 5_000),))
+
+
+@pytest.mark.parametrize("make", ["vllm", "sglang", "llama_cpp"])
+async def test_a_prompt_that_is_too_long_teaches_the_context(serve: Serve, make: str) -> None:
+    server = MAKES[make](context=1_000, entry={})
+    async with engine_on(server, serve) as engine:
+        before = engine.count_tokens(PROMPT)
+        with pytest.raises(PromptTooLong):
+            await text_of(engine, prompt=LONG)
+        assert engine.context == 1_000
+        assert engine.count_tokens(PROMPT) > before
+
+
+async def test_a_prompt_that_the_server_cuts_is_no_answer(serve: Serve) -> None:
+    async with engine_on(ollama(context=1_000), serve) as engine:
+        with pytest.raises(EngineRefused, match=r"counts 502 tokens .* set ALPHA_UMI_ROLE_MAX_MODEL_LEN"):
+            await text_of(engine, prompt=LONG)
+
+
+async def test_lengths_follow_the_servers_own_count(serve: Serve) -> None:
+    async with engine_on(sglang(context=90_000), serve) as engine:
+        before = engine.count_tokens(LONG)
+        await text_of(engine, prompt=LONG)
+        after = engine.count_tokens(LONG)
+        assert 5_000 < after < 5_000 * 1.2 < before
+
+
+async def test_a_server_that_counts_no_tokens_is_estimated(serve: Serve) -> None:
+    async with engine_on(plain(counts=False), serve) as engine:
+        assert engine.stats().server["counts"] == "estimated"
+        chunks = await chunks_of(engine, Generation(PROMPT, 64))
+        assert (chunks[-1].prompt_tokens, chunks[-1].completion_tokens) == (engine.count_tokens(PROMPT), 1)
+
+
+async def test_another_model_than_named_is_refused(serve: Serve) -> None:
+    with pytest.raises(EngineRefused, match="answers as 'large' where 'small' is named"):
+        async with engine_on(vllm(answers_as="large"), serve):
+            pass
+    with pytest.raises(EngineRefused, match="has no model 'tiny'; it has small"):
+        async with engine_on(vllm(), serve, model="tiny"):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("named", "answering", "same"),
+    [
+        ("gpt-4o", "gpt-4o-2024-08-06", True),
+        ("gpt-4o", "gpt-4o-mini", False),
+        ("qwen3", "qwen3:latest", True),
+        ("org/small", "small", True),
+        ("org/small", "other/small", False),
+        ("sonnet-latest", "sonnet-20261022", True),
+    ],
+)
+def test_names_of_one_model(named: str, answering: str, same: bool) -> None:
+    assert is_same_model(named, answering) is is_same_model(answering, named) is same
+
+
+@dataclass
+class Garbage(ChatServer):
+    """Streams a text that is no answer."""
+
+    text: str = ""
+
+    def _answer(self, body: dict[str, Any], tokens: int) -> Iterator[str]:
+        yield self.text
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("data: {broken\n\n", EngineRefused),
+        ('data: {"choices": [{"delta": {"content": 7}}]}\n\n', EngineRefused),
+        ("\x00\x01 garbage \n\n", EngineUnavailable),
+        ('data: {"choices": [{"delta": {"content": "half"}}]}\n\n', EngineUnavailable),
+    ],
+)
+async def test_a_stream_of_garbage_is_a_typed_error(serve: Serve, text: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        async with engine_on(Garbage(text=text), serve):
+            pass
