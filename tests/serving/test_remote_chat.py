@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from support.chat_servers import ChatServer, Refusal, hosted, llama_cpp, ollama, plain, sglang, vllm
+from support.role_apps import application, client_of
 from support.serving_on_loopback import Serve
 
 from alpha_umi.roles.caller import parse_call
@@ -20,6 +22,8 @@ from alpha_umi.serving.engine import Choices, Chunk, EngineRefused, EngineUnavai
 from alpha_umi.serving.remote.chat import ChatEngine
 from alpha_umi.serving.remote.engine import RemoteOptions
 from alpha_umi.serving.remote.wire import is_same_model
+from alpha_umi.serving.scripted import CANARY
+from services.planner import create_router as planner_router
 
 PROMPT = ChatPrompt((Message("system", "Be short."), Message("user", "What is the capital of France?")))
 THINKING = ChatPrompt(PROMPT.messages, thinking=True)
@@ -171,11 +175,13 @@ LONG = ChatPrompt((Message("user", "word " * 5_000),))
 async def test_a_prompt_that_is_too_long_teaches_the_context(serve: Serve, make: str) -> None:
     server = MAKES[make](context=1_000, entry={})
     async with engine_on(server, serve) as engine:
-        before = engine.count_tokens(PROMPT)
+        before = engine.count_tokens(LONG)
         with pytest.raises(PromptTooLong):
             await text_of(engine, prompt=LONG)
-        assert engine.context == 1_000
-        assert engine.count_tokens(PROMPT) > before
+        assert (engine.context, engine.count_tokens(LONG)) == (1_000, before)
+        with pytest.raises(PromptTooLong):
+            await text_of(engine, prompt=LONG)
+        assert engine.count_tokens(LONG) > before, "the context is known, so the estimate was too low"
 
 
 async def test_a_prompt_that_the_server_cuts_is_no_answer(serve: Serve) -> None:
@@ -246,3 +252,42 @@ async def test_a_stream_of_garbage_is_a_typed_error(serve: Serve, text: str, err
     with pytest.raises(error):
         async with engine_on(Garbage(text=text), serve):
             pass
+
+
+def history(turns: int) -> list[dict[str, str]]:
+    observations = [{"role": "observation", "content": f"{number} " * 60} for number in range(turns)]
+    return [{"role": "user", "content": "How warm is it?"}, *observations, {"role": "user", "content": "And now?"}]
+
+
+def planner_model(body: dict[str, Any]) -> str:
+    return CANARY if "France" in body["messages"][-1]["content"] else "It is known. Next: conclusion"
+
+
+@pytest.mark.parametrize("make", ["vllm", "llama_cpp"])
+async def test_a_prompt_that_the_server_refuses_is_fitted_again(serve: Serve, make: str) -> None:
+    server = MAKES[make](context=700, entry={}, model=planner_model)
+    engine = ChatEngine(RemoteOptions(serve(server.app()), model=server.name))
+    request = {"tools": [{"name": "t"}], "history": history(20)}
+    async with client_of(application("planner", planner_router, engine)) as client:
+        response = await client.post("/v1/plan", json=request)
+        answer = response.json()
+    assert response.status_code == 200, answer
+    assert (answer["next"], answer["truncated"]) == ("conclusion", True)
+    assert 300 < answer["usage"]["prompt_tokens"] <= 700
+    sent = server.bodies[-1]["messages"][-1]["content"]
+    assert answer["prompt_sha256"] == hashlib.sha256(sent.encode()).hexdigest()
+
+
+async def test_a_server_that_refuses_every_length_is_a_typed_failure(serve: Serve) -> None:
+    def check(body: dict[str, Any]) -> None:
+        if "And now?" in body["messages"][-1]["content"]:
+            raise Refusal("the prompt is too long")
+
+    server = llama_cpp(check=check, model=planner_model)
+    engine = ChatEngine(RemoteOptions(serve(server.app()), model=server.name))
+    request = {"tools": [{"name": "t"}], "history": history(1)}
+    async with client_of(application("planner", planner_router, engine)) as client:
+        problem = (await client.post("/v1/plan", json=request)).json()
+    assert problem["type"] == "urn:alpha-umi:problem:context-exceeded"
+    assert "the prompt is too long" in problem["detail"]
+    assert "ALPHA_UMI_ROLE_MAX_MODEL_LEN" in str(problem["errors"])

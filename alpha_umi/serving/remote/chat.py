@@ -151,7 +151,7 @@ class ChatEngine(RemoteEngine):
     async def _counted_chunks(self, generation: Generation, form: Form, request_id: str) -> AsyncGenerator[Chunk, None]:
         """The chunks of an answer, with an estimate of the prompt's tokens until the server's count comes."""
         sent = self._sent(generation, form)
-        estimate = self._lengths.estimate(sent)
+        estimate, context = self._lengths.estimate(sent), self.context
         try:
             async with contextlib.aclosing(
                 self.send(generation, self._exchange(generation, form), request_id)
@@ -161,7 +161,9 @@ class ChatEngine(RemoteEngine):
                         self._learn(sent, chunk.prompt_tokens)
                     yield chunk if chunk.prompt_tokens else replace(chunk, prompt_tokens=estimate)
         except PromptTooLong:
-            self._lengths.learn_refusal()
+            # If the server named a shorter context, that was the reason.
+            if self.context == context:
+                self._lengths.learn_refusal()
             raise
 
     def _learn(self, sent: ChatPrompt, tokens: int) -> None:
