@@ -67,6 +67,14 @@ def test_a_missing_file_is_named(folder: Path) -> None:
         verify(folder)
 
 
+def test_weights_that_a_server_elsewhere_has_may_be_missing(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    assert verify(folder, weights=False) == load_manifest(folder)
+    (folder / "model.safetensors").write_bytes(b"wEights")
+    with pytest.raises(DigestMismatch):
+        verify(folder, weights=False)
+
+
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.PT", "original/weights.pth", "optimizer.pkl"])
 def test_pickle_formats_are_refused(folder: Path, name: str) -> None:
     (folder / name).parent.mkdir(exist_ok=True)

@@ -26,7 +26,8 @@ from alpha_umi.serving.weights.progress import Progress, silent
 if TYPE_CHECKING:
     from huggingface_hub import ResolvedRevision
 
-FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "*.tiktoken", "vocab.txt", "merges.txt")
+WEIGHTS = "*.safetensors"
+FILES = (WEIGHTS, "*.json", "*.jinja", "tokenizer.model", "*.tiktoken", "vocab.txt", "merges.txt")
 # Nothing reads the README that peft writes beside an adapter, but manifests list it.
 _ADAPTER_FILES = (*FILES, "README.md")
 # Mistral's repositories have all weights twice.
@@ -51,18 +52,21 @@ class _Wanted:
         return self.repository if self.revision is None else f"{self.repository}@{self.revision}"
 
 
-def locate(reference: str | Path, *, roles: Collection[str] = (), progress: Progress = silent) -> Path:
+def locate(
+    reference: str | Path, *, roles: Collection[str] = (), weights: bool = True, progress: Progress = silent
+) -> Path:
     """The folder that a path or a hub id stands for: an existing folder, else the hub's files at one commit.
 
-    `roles`: the model has these subfolders, one per role, which are fetched instead of the files beside them. What is
-    neither an existing folder nor a hub id is returned as a path. Raises `HubModelUnusable`.
+    `roles`: the model has these subfolders, one per role, which are fetched instead of the files beside them. Without
+    `weights` only what describes the model is fetched, for one that a server elsewhere runs. What is neither an
+    existing folder nor a hub id is returned as a path. Raises `HubModelUnusable`.
     """
     match = _REFERENCE.fullmatch(str(reference))
     if match is None or Path(reference).is_dir():
         return Path(reference)
     wanted = _Wanted(match["repository"], match["revision"])
     with _explained(wanted):
-        return _fetch(wanted, roles, progress)
+        return _fetch(wanted, roles, weights, progress)
 
 
 def is_hub_id(reference: str | Path) -> bool:
@@ -76,7 +80,7 @@ def hub_reference(folder: Path) -> str | None:
     return None if match is None else f"{match['org']}/{match['name']}@{match['commit']}"
 
 
-def _fetch(wanted: _Wanted, roles: Collection[str], progress: Progress) -> Path:
+def _fetch(wanted: _Wanted, roles: Collection[str], weights: bool, progress: Progress) -> Path:
     from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import DryRunError
 
@@ -84,7 +88,7 @@ def _fetch(wanted: _Wanted, roles: Collection[str], progress: Progress) -> Path:
     options: dict[str, Any] = {
         "revision": commit,
         "allow_patterns": [f"{role}/{pattern}" for role in roles for pattern in _ADAPTER_FILES] or list(FILES),
-        "ignore_patterns": ["*/*/*" if roles else "*/*", _TWICE],
+        "ignore_patterns": ["*/*/*" if roles else "*/*", _TWICE, *(() if weights else (WEIGHTS,))],
         "tqdm_class": _bar(f"Fetching {wanted.repository}", progress),
     }
     cache = Path(constants.HF_HUB_CACHE)
@@ -92,14 +96,16 @@ def _fetch(wanted: _Wanted, roles: Collection[str], progress: Progress) -> Path:
     # Without a connection there is no plan, and the cache decides.
     with contextlib.suppress(DryRunError):
         plan = snapshot_download(wanted.repository, dry_run=True, **options)
-        _require_weights(wanted, [file.filename for file in plan])
+        if weights:
+            _require_weights(wanted, [file.filename for file in plan])
         needs = sum(file.file_size or 0 for file in plan if file.will_download)
         _require_room(cache, needs)
         if needs:
             _log.info("hub.fetching", model=f"{wanted.repository}@{commit.resolved}", mebibytes=needs >> 20)
     with _removed_on_full_disk(wanted, commit):
         folder = Path(snapshot_download(wanted.repository, **options))
-    _require_weights(wanted, [str(path.relative_to(folder)) for path in folder.rglob("*.safetensors")])
+    if weights:
+        _require_weights(wanted, [str(path.relative_to(folder)) for path in folder.rglob(WEIGHTS)])
     _refuse_pickles(wanted, folder)
     _log.info("hub.located", model=hub_reference(folder))
     return folder

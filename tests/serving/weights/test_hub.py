@@ -50,6 +50,13 @@ def test_a_model_is_fetched_at_one_commit_without_code(model_hub: ModelHub) -> N
     assert shares[-1] == 1.0
 
 
+def test_without_weights_only_what_describes_the_model_is_fetched(model_hub: ModelHub) -> None:
+    model_hub.add("org/name", FILES)
+    folder = locate("org/name", weights=False)
+    assert {path.name for path in folder.rglob("*")} == LOADED - {"model.safetensors"} == model_hub.fetched()
+    assert {path.name for path in locate("org/name").rglob("*")} == LOADED, "the same folder, completed"
+
+
 def test_a_branch_follows_the_hub_and_a_commit_stays(model_hub: ModelHub) -> None:
     repository = model_hub.add("org/name", FILES)
     first = locate("org/name@main")
