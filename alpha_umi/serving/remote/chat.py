@@ -25,11 +25,10 @@ from alpha_umi.serving.engine import (
     Grammar,
     PromptTooLong,
 )
-from alpha_umi.serving.remote.completions import PARAMETRIC
-from alpha_umi.serving.remote.engine import NO_DEFAULTS, TRIAL_WORD, Exchange, RemoteEngine, RemoteOptions
+from alpha_umi.serving.remote.engine import NO_DEFAULTS, Exchange, RemoteEngine, RemoteOptions
 from alpha_umi.serving.remote.errors import ServerFailed
 from alpha_umi.serving.remote.lengths import Lengths
-from alpha_umi.serving.remote.structured import ENVELOPE_TOKENS, WAYS, Form, Way, cue, forms
+from alpha_umi.serving.remote.structured import ENVELOPE_TOKENS, PARAMETRIC, TRIAL_WORD, WAYS, Form, Way, cue, forms
 from alpha_umi.serving.remote.wire import END_OF_THINK, THINK, Choice
 
 # A model that cannot leave out its thinking needs room for it.
@@ -101,7 +100,7 @@ class ChatEngine(RemoteEngine):
 
     async def _try_fields(self) -> None:
         """Leave out each optional field that the server refuses by its name."""
-        trial = Generation(_TRIAL, max_tokens=TRIAL_TOKENS, seed=1)
+        trial = Generation(_TRIAL, max_tokens=1, seed=1)
         while True:
             try:
                 chunks = [chunk async for chunk in self._counted_chunks(trial, Form({}), "trial")]
@@ -151,15 +150,16 @@ class ChatEngine(RemoteEngine):
     async def _counted_chunks(self, generation: Generation, form: Form, request_id: str) -> AsyncGenerator[Chunk, None]:
         """The chunks of an answer, with an estimate of the prompt's tokens until the server's count comes."""
         sent = self._sent(generation, form)
-        estimate, context = self._lengths.estimate(sent), self.context
+        estimate, context, counted = self._lengths.estimate(sent), self.context, 0
         try:
             async with contextlib.aclosing(
                 self.send(generation, self._exchange(generation, form), request_id)
             ) as chunks:
                 async for chunk in chunks:
-                    if chunk.prompt_tokens:
-                        self._learn(sent, chunk.prompt_tokens)
-                    yield chunk if chunk.prompt_tokens else replace(chunk, prompt_tokens=estimate)
+                    if chunk.prompt_tokens != counted:
+                        counted = chunk.prompt_tokens
+                        self._learn(sent, counted)
+                    yield replace(chunk, prompt_tokens=counted or estimate)
         except PromptTooLong:
             # If the server named a shorter context, that was the reason.
             if self.context == context:
@@ -222,15 +222,17 @@ class _Reader:
         self._translate = form.translate or (lambda output, _: output)
         self._is_held = form.translate is not None
         self._is_thinking = False
-        self._output = self._called = ""
+        self._output = self._function = self._arguments = ""
 
     def __call__(self, choice: Choice) -> str:
         delta = choice.delta
-        calls = delta.tool_calls or []
-        parts = [call.function for call in calls if call.index == 0]
-        self._called += "".join(part.name or "" for part in parts)
-        output = "".join(part.arguments or "" for part in parts) if self._called else delta.content or ""
-        text = self._thinking(delta.reasoning_content or delta.reasoning or "", bool(output))
+        output = delta.content or ""
+        for call in delta.tool_calls or ():
+            # One call is wanted; of several the first counts.
+            if call.index == 0:
+                self._function += call.function.name or ""
+                self._arguments += call.function.arguments or ""
+        text = self._thinking(delta.reasoning_content or delta.reasoning or "", bool(output or self._function))
         if not self._is_held:
             return text + output
         self._output += output
@@ -248,10 +250,11 @@ class _Reader:
 
     def _translated(self) -> str:
         """What is not in the form, the role's parser reads, and says what is wrong."""
+        written = self._arguments if self._function else self._output
         try:
-            return self._translate(self._output, self._called)
+            return self._translate(written, self._function)
         except (UnreadableOutput, ValueError, LookupError, TypeError, RecursionError):
-            return self._output
+            return written
 
 
 def _without_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:

@@ -12,14 +12,12 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from alpha_umi.roles.template import AnyPrompt
-from alpha_umi.serving.engine import Choices, Chunk, Constraint, EngineRefused, Generation, Grammar
-from alpha_umi.serving.remote.engine import NO_DEFAULTS, TRIAL_WORD, Exchange, RemoteEngine, RemoteOptions
+from alpha_umi.serving.engine import Choices, Chunk, Constraint, EngineRefused, Generation
+from alpha_umi.serving.remote.engine import NO_DEFAULTS, Exchange, RemoteEngine, RemoteOptions
 from alpha_umi.serving.remote.errors import ServerFailed
-from alpha_umi.serving.remote.structured import structured_outputs
+from alpha_umi.serving.remote.structured import PARAMETRIC, TRIAL_WORD, structured_outputs
 from alpha_umi.serving.tokens import PromptTokenizer
 
-# With a parameter, as the grammars of calls have them: of vLLM's back ends only llguidance compiles that.
-PARAMETRIC = Grammar(f'start: "#" word::0x0\nword::_: "{TRIAL_WORD}" %if is_zeros(_) | "" %if not(is_zeros(_))\n')
 _TRIALS: tuple[tuple[Constraint, str], ...] = ((Choices((TRIAL_WORD,)), TRIAL_WORD), (PARAMETRIC, f"#{TRIAL_WORD}"))
 _WITHOUT = "or set ALPHA_UMI_ROLE_REMOTE_EXTENSIONS=false"
 

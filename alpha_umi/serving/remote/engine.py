@@ -38,8 +38,6 @@ POLL_TIMEOUT_S = 5.0
 # A first token may wait in the server's queue; the orchestrator's own bound on a role's answer is shorter.
 TIMEOUT = httpx.Timeout(10.0, read=600.0, pool=None)
 
-# What a server writes under a trial's constraint, and never without it.
-TRIAL_WORD = "7f3a"
 # vLLM's defaults for a model, from its generation_config.json, which a request has to override.
 NO_DEFAULTS = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 _NAMED_MODELS = 20

@@ -7,7 +7,6 @@ each answer tells how many tokens its prompt had, and the next prompt of a role 
 from __future__ import annotations
 
 import math
-from collections import deque
 
 from alpha_umi.roles.template import AnyPrompt, ChatPrompt
 
@@ -30,7 +29,8 @@ class Lengths:
     """Estimates of one model's prompts."""
 
     def __init__(self) -> None:
-        self._ratios: deque[float] = deque(maxlen=_COUNTS)
+        # Replaced and never changed, because prompts are fitted in threads.
+        self._ratios: tuple[float, ...] = ()
         self._fixed = 0
 
     def estimate(self, prompt: AnyPrompt | str) -> int:
@@ -46,16 +46,19 @@ class Lengths:
     def learn(self, prompt: AnyPrompt | str, tokens: int) -> None:
         """Note the server's count of a prompt."""
         if _bytes(prompt) >= _SHORTEST_COUNTED and tokens > self._fixed:
-            self._ratios.append(_bytes(prompt) / (tokens - self._fixed))
+            self._note(_bytes(prompt) / (tokens - self._fixed))
 
     def learn_refusal(self) -> None:
         """Note that a prompt has more tokens than its estimate."""
-        self._ratios.append(_REFUSED * min(self._ratios, default=BYTES_PER_TOKEN))
+        self._note(_REFUSED * min(self._ratios, default=BYTES_PER_TOKEN))
 
     def is_cut(self, prompt: AnyPrompt | str, tokens: int) -> bool:
         """Whether the server read only a part of a prompt, by the `tokens` that it counted."""
         most = _MOST_GROWTH * max(self._ratios) if self._ratios else _MOST_BYTES_PER_TOKEN
         return _bytes(prompt) >= _SHORTEST_COUNTED and _bytes(prompt) > most * tokens
+
+    def _note(self, ratio: float) -> None:
+        self._ratios = (*self._ratios, ratio)[-_COUNTS:]
 
 
 def _messages(prompt: AnyPrompt | str) -> int:

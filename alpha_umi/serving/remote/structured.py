@@ -24,6 +24,10 @@ Way = Literal["structured_outputs", "response_format", "tools", "none"]
 # From the most to the least exact.
 WAYS: tuple[Way, ...] = ("structured_outputs", "response_format", "tools")
 
+# What a server writes under a trial's constraint, and never without it.
+TRIAL_WORD = "7f3a"
+# With a parameter, as the grammars of calls have them: of vLLM's back ends only llguidance compiles that.
+PARAMETRIC = Grammar(f'start: "#" word::0x0\nword::_: "{TRIAL_WORD}" %if is_zeros(_) | "" %if not(is_zeros(_))\n')
 # Tokens of the JSON around a choice or a call.
 ENVELOPE_TOKENS = 32
 _NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": False}
