@@ -19,10 +19,12 @@ import pytest_asyncio
 from pydantic import SecretStr
 from support.vllm_server import KEY, vllm_server
 
-from alpha_umi.roles.template import load_template, render
-from alpha_umi.roles.turns import Turn
-from alpha_umi.serving.engine import Choices, Chunk, Engine, EngineRefused, Generation, Grammar
+from alpha_umi.roles.template import ChatPrompt, Message, load_template, render
+from alpha_umi.roles.turns import Tool, Turn
+from alpha_umi.serving.calls.grammar import call_grammar
+from alpha_umi.serving.engine import Choices, Chunk, Engine, EngineRefused, Generation, Grammar, PromptTooLong
 from alpha_umi.serving.manifest import load_manifest
+from alpha_umi.serving.remote.chat import ChatEngine
 from alpha_umi.serving.remote.completions import CompletionsEngine
 from alpha_umi.serving.remote.engine import RemoteOptions
 from alpha_umi.serving.scripted import Rule, ScriptedEngine
@@ -290,3 +292,44 @@ async def test_the_servers_bound_of_tokens_counts(server: str, embedded_model: P
     await engine.start()
     await engine.stop()
     assert engine.context == CONTEXT
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def chat(server: str) -> AsyncIterator[ChatEngine]:
+    made = ChatEngine(RemoteOptions(server, model="small", key=SecretStr(KEY)))
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.mark.engine
+async def test_the_chat_of_the_server_needs_no_tokenizer(chat: ChatEngine) -> None:
+    assert chat.stats().server == {"api": "chat", "constraints": "structured_outputs", "counts": "server"}
+    assert chat.context == CONTEXT
+    prompt = ChatPrompt((Message("system", "Answer briefly."), Message("user", "What is the capital of France?")))
+    chunks = await chunks_of(chat, Generation(prompt, max_tokens=20))
+    assert "Paris" in "".join(chunk.text for chunk in chunks)
+    assert (chunks[-1].finish_reason, 15 < chunks[-1].prompt_tokens <= chat.count_tokens(prompt)) == ("stop", True)
+    begun = Generation(prompt, max_tokens=20, continuation="The capital of Italy is", stop=("Rome", "Paris"))
+    assert await text_of(chat, begun) in (" Rome", " Paris"), "the text goes on where it was"
+
+
+@pytest.mark.engine
+async def test_constraints_hold_in_a_chat(chat: ChatEngine) -> None:
+    prompt = ChatPrompt((Message("system", "Be short."), Message("user", "What is next?")))
+    choices = (" caller.", " conclusion.", " give up.")
+    chosen = Generation(prompt, max_tokens=8, continuation="I wonder. Next:", constraint=Choices(choices))
+    assert await text_of(chat, chosen) in choices
+    tools = [
+        Tool("sun", parameters={"type": "object", "properties": {"day": {"enum": ["today"]}}, "required": ["day"]})
+    ]
+    written = await text_of(chat, Generation(prompt, max_tokens=200, constraint=call_grammar(tools)))
+    assert written.startswith("Action: sun\nAction Input: {")
+
+
+@pytest.mark.engine
+async def test_a_chat_beyond_the_context_names_it(chat: ChatEngine) -> None:
+    prompt = ChatPrompt((Message("user", "word " * 3 * CONTEXT),))
+    with pytest.raises(PromptTooLong) as caught:
+        await chunks_of(chat, Generation(prompt, max_tokens=5))
+    assert caught.value.limit == CONTEXT

@@ -23,6 +23,7 @@ from alpha_umi.serving.remote.chat import ChatEngine
 from alpha_umi.serving.remote.engine import RemoteOptions
 from alpha_umi.serving.remote.wire import is_same_model
 from alpha_umi.serving.scripted import CANARY
+from services.caller import create_router as caller_router
 from services.planner import create_router as planner_router
 
 PROMPT = ChatPrompt((Message("system", "Be short."), Message("user", "What is the capital of France?")))
@@ -166,6 +167,29 @@ async def test_extensions_off_sends_no_constraint(serve: Serve) -> None:
     async with engine_on(server, serve, extensions=False) as engine:
         assert await text_of(engine, constraint=Choices(DECISIONS)) == "Paris."
         assert "structured_outputs" not in server.bodies[-1]
+
+
+@pytest.mark.parametrize(("written", "outcome"), [("Action: t\nAction Input: {}", "t"), ("no", "call-invalid")])
+async def test_without_constraints_a_call_is_checked_and_repaired(serve: Serve, written: str, outcome: str) -> None:
+    answers = iter([CANARY, "Let me see.", written])
+    server = plain(model=lambda body: "2" if "1 + 1" in str(body["messages"]) else next(answers))
+    engine = ChatEngine(RemoteOptions(serve(server.app()), model=server.name))
+    async with client_of(application("caller", caller_router, engine)) as client:
+        request = {"tools": [{"name": "t"}], "history": [{"role": "user", "content": "q"}], "thought": "I call t."}
+        document = (await client.post("/v1/call", json=request)).json()
+        learned = (await client.get("/v1/models")).json()["data"][0]["server"]
+    assert learned["constraints"] == "none"
+    if outcome == "t":
+        assert (document["action"]["name"], document["repaired"]) == ("t", True)
+    else:
+        assert document["type"] == f"urn:alpha-umi:problem:{outcome}"
+
+
+async def test_half_of_a_surrogate_pair_is_sent_as_it_is(serve: Serve) -> None:
+    server = sglang()
+    async with engine_on(server, serve) as engine:
+        await text_of(engine, prompt=ChatPrompt((Message("user", "half \ud83d"),)))
+    assert server.bodies[-1]["messages"][0]["content"] == "half \ud83d"
 
 
 LONG = ChatPrompt((Message("user", "word " * 5_000),))

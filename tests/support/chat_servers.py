@@ -99,7 +99,7 @@ class ChatServer:
         if isinstance(written, dict):
             half = len(written["arguments"]) // 2
             first = {"index": 0, "id": "c", "type": "function", "function": {**written, "arguments": ""}}
-            pieces: list[Body] = [{"tool_calls": [first]}]
+            pieces: list[Body] = [{"content": "I call it now. "}, {"tool_calls": [first]}]
             for part in (written["arguments"][:half], written["arguments"][half:]):
                 pieces.append({"tool_calls": [{"index": 0, "function": {"arguments": part}}]})
         else:
