@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import socket
@@ -24,6 +25,9 @@ from orchestrator.tools.vault import SecretsKeyUnusable
 EXIT_USAGE = 2
 # Threshold of generation 0: allocations minus deallocations between two collections. The default is 700.
 COLLECTED_EVERY = 50_000
+# Of glibc's mallopt (malloc.h), and its first value, in bytes.
+M_MMAP_THRESHOLD = -3
+MMAP_THRESHOLD = 128 * 1024
 
 _log = telemetry.logger(__name__)
 
@@ -37,6 +41,7 @@ def main() -> int:
         telemetry.log_uncaught()
         check_bind(settings.host, settings.keyring(), variable="ALPHA_UMI_API_KEYS or ALPHA_UMI_API_KEYS_FILE")
         _tune_garbage_collector()
+        _return_large_blocks()
         uvloop.run(_serve(settings, open_socket(settings.host, settings.port)))
     except ValidationError as error:
         return _refuse(explain(error))
@@ -63,6 +68,17 @@ def _tune_garbage_collector() -> None:
     """
     gc.freeze()
     gc.set_threshold(COLLECTED_EVERY, 20, 100)
+
+
+def _return_large_blocks() -> None:
+    """Let the C library give large blocks back to the system when they are freed.
+
+    glibc raises the threshold when the first ones are freed: after that it keeps tens of megabytes of a large body.
+    Other C libraries have no such function.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
 
 
 async def _serve(settings: OrchestratorSettings, listening: socket.socket) -> None:

@@ -186,3 +186,23 @@ async def test_sigterm_is_quick_when_nothing_happens(world: World) -> None:
         assert await asyncio.to_thread(end, started) < 3
         assert started.process.exitcode == 0
         assert started.errors.read_text() == ""
+
+
+# How much of twenty blocks of a megabyte the process has after they were freed; before, a larger one was.
+RETAINED_MB = """
+import resource
+from pathlib import Path
+from orchestrator.__main__ import _return_large_blocks
+def resident_mb(): return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+_return_large_blocks()
+bytearray(31_000_000)
+before = resident_mb()
+blocks = [bytearray(1_000_000) for _ in range(20)]
+del blocks
+print(resident_mb() - before)
+"""
+
+
+def test_it_gives_large_blocks_back() -> None:
+    result = subprocess.run([sys.executable, "-c", RETAINED_MB], capture_output=True, text=True, timeout=60, check=True)
+    assert float(result.stdout) < 5
