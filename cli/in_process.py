@@ -92,6 +92,8 @@ def _load(
     settings = _settings([] if model is None else [model])
     if settings.engine == "scripted":
         return settings, load_scripted(roles, settings)
+    if settings.is_chat_server:
+        return settings, load_shared(roles, settings if model is None else settings.model_copy(update={"model": model}))
     if choice.adapters is not None:
         given = {"adapters": located(choice.adapters, console, roles)} | ({} if model is None else {"model": model})
         return settings, load_shared(roles, settings.model_copy(update=given))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 
-from alpha_umi.roles.template import ChatTemplate, load_any_template
+from alpha_umi.roles.template import ChatTemplate, chat_template_names, load_any_template
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.engine import Engine
 from alpha_umi.serving.host import CHAT_CANARY, Canary, ServedModel
@@ -42,7 +42,9 @@ def load_role(role: Role, settings: RoleSettings) -> RoleEngine:
     """
     if settings.engine == "scripted":
         return RoleEngine(_scripted(settings), _scripted_model(role, settings))
-    folder = _located(settings.model) if settings.model else _embedded(role, settings)
+    if settings.is_chat_server:
+        return RoleEngine(_chat_engine(settings), _chat_model(role, settings))
+    folder = _located(settings.model, weights=settings.runs_model) if settings.model else _embedded(role, settings)
     model = _read(folder, settings)
     if not model.serves(role):
         raise UnusableSettings(
@@ -76,7 +78,7 @@ def load_scripted(roles: Sequence[Role], settings: RoleSettings) -> dict[Role, R
 def load_shared(roles: Sequence[Role], settings: RoleSettings) -> dict[Role, RoleEngine]:
     """One engine with an adapter for each role, as a view for each role; it is not started.
 
-    With a chat template and no adapters the model plays all roles as it is.
+    With a chat template and no adapters, and on a chat server, the model plays all roles as it is.
 
     Raises `ManifestError` for a backbone or an adapter that must not be served or do not belong together,
     `UnusableSettings`.
@@ -84,6 +86,9 @@ def load_shared(roles: Sequence[Role], settings: RoleSettings) -> dict[Role, Rol
     if settings.engine == "scripted":
         scripted = SharedEngine(_scripted(settings, adapters=roles))
         return {role: RoleEngine(scripted.bind_adapter(role), _scripted_model(role, settings)) for role in roles}
+    if settings.is_chat_server:
+        server = SharedEngine(_chat_engine(settings))
+        return {role: RoleEngine(server.view(role), _chat_model(role, settings)) for role in roles}
     folder = _located(settings.model) if settings.model else _embedded_backbone(settings)
     if settings.is_chat and settings.adapters is None:
         return load_folders(dict.fromkeys(roles, folder), settings)
@@ -119,11 +124,11 @@ class _Model:
 def _read(folder: Path, settings: RoleSettings) -> _Model:
     """The model in a folder, verified; without a manifest only where the template is of the kind chat."""
     if not settings.is_chat or (folder / MANIFEST_FILE).exists():
-        return _described(verify(folder))
+        return _described(verify(folder, weights=settings.runs_model))
     from alpha_umi.serving.weights.checkpoint import read_plain_model
     from alpha_umi.serving.weights.hub import hub_reference
 
-    context = read_plain_model(folder).context or settings.max_model_len
+    context = read_plain_model(folder, weights=settings.runs_model).context or settings.max_model_len
     if context is None:
         raise UnusableSettings(
             f"{folder}: config.json names no max_position_embeddings; set ALPHA_UMI_ROLE_MAX_MODEL_LEN"
@@ -167,15 +172,44 @@ def _remote(settings: RoleSettings, folder: Path, context: int, adapters: Mappin
     return CompletionsEngine(_remote_options(settings, tokenizer=folder, context=context, adapters=tuple(adapters)))
 
 
+def _chat_engine(settings: RoleSettings) -> Engine:
+    from alpha_umi.serving.remote.chat import ChatEngine
+
+    for name in ("model", "adapters"):
+        if getattr(settings, name) is not None:
+            raise UnusableSettings(
+                f"ALPHA_UMI_ROLE_{name.upper()} is set, but with ALPHA_UMI_ROLE_REMOTE_API=chat the server has the "
+                "model; unset it, and name the model in ALPHA_UMI_ROLE_REMOTE_MODEL"
+            )
+    if settings.template is not None and not settings.is_chat:
+        raise UnusableSettings(
+            f"ALPHA_UMI_ROLE_TEMPLATE: {settings.template} is for completions; unset it, or name one of "
+            f"{', '.join(chat_template_names())}"
+        )
+    return ChatEngine(_remote_options(settings, context=settings.max_model_len))
+
+
+def _chat_model(role: Role, settings: RoleSettings) -> ServedModel:
+    """The description of a model of which the server knows everything, and this service its name."""
+    template = load_any_template(settings.template or "chat")
+    return ServedModel(
+        role, str(settings.remote_model), template, CHAT_CANARY, thinking=_shows_thinking(role, settings)
+    )
+
+
+def _shows_thinking(role: Role, settings: RoleSettings) -> bool:
+    return settings.thinking == "rationale" and role == "planner"
+
+
 def _remote_options(
     settings: RoleSettings, *, context: int | None, tokenizer: Path | None = None, adapters: tuple[str, ...] = ()
 ) -> RemoteOptions:
     from alpha_umi.serving.remote.engine import RemoteOptions
 
     if settings.remote_url is None:
-        raise UnusableSettings("ALPHA_UMI_ROLE_REMOTE_URL is not set; name the address of the completions server")
+        raise UnusableSettings("ALPHA_UMI_ROLE_REMOTE_URL is not set; name the address of the server")
     if settings.remote_model is None and not adapters:
-        raise UnusableSettings("ALPHA_UMI_ROLE_REMOTE_MODEL is not set; name the model on the completions server")
+        raise UnusableSettings("ALPHA_UMI_ROLE_REMOTE_MODEL is not set; name the model on the server")
     return RemoteOptions(
         url=str(settings.remote_url),
         tokenizer=tokenizer,
@@ -215,17 +249,17 @@ def _served(role: Role, model: _Model, settings: RoleSettings, *folders: Path) -
         settings.planner_label,
         model.manifest,
         (*(merged or ()), *filter(None, map(hub_reference, folders))),
-        thinking=settings.thinking == "rationale" and role == "planner",
+        thinking=_shows_thinking(role, settings),
     )
 
 
-def _located(reference: Path | str, roles: Sequence[Role] = ()) -> Path:
+def _located(reference: Path | str, roles: Sequence[Role] = (), *, weights: bool = True) -> Path:
     """The folder of a path or a hub id; the hub's files are fetched, with a progress bar on a terminal."""
     from alpha_umi.serving.weights import progress_bar
     from alpha_umi.serving.weights.hub import locate
 
     with progress_bar(Console(stderr=True, quiet=not sys.stderr.isatty())) as progress:
-        return locate(reference, roles=roles, progress=progress)
+        return locate(reference, roles=roles, weights=weights, progress=progress)
 
 
 def _adapter_folders(roles: Sequence[Role], settings: RoleSettings) -> dict[Role, Path]:

@@ -91,6 +91,16 @@ class RoleSettings(BaseSettings):
         """Whether models are served as they are."""
         return self.template in chat_template_names()
 
+    @property
+    def runs_model(self) -> bool:
+        """Whether this process runs the model, and not a server elsewhere."""
+        return self.engine != "remote"
+
+    @property
+    def is_chat_server(self) -> bool:
+        """Whether a chat server has the model, so that nothing of it is needed here."""
+        return self.engine == "remote" and self.remote_api == "chat"
+
     @field_validator("token", "adapters", "template", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:

@@ -16,15 +16,20 @@ from support.serving_on_loopback import Serve
 
 from alpha_umi.roles.caller import parse_call
 from alpha_umi.roles.template import ChatPrompt, Message
-from alpha_umi.roles.turns import Tool
+from alpha_umi.roles.turns import Role, Tool
+from alpha_umi.serving.application import create_shared_application
+from alpha_umi.serving.assembly import role_parts
 from alpha_umi.serving.calls.grammar import answer_grammar, call_grammar
 from alpha_umi.serving.engine import Choices, Chunk, EngineRefused, EngineUnavailable, Generation, PromptTooLong
+from alpha_umi.serving.loading import load_role, load_shared
 from alpha_umi.serving.remote.chat import ChatEngine
 from alpha_umi.serving.remote.engine import RemoteOptions
 from alpha_umi.serving.remote.wire import is_same_model
 from alpha_umi.serving.scripted import CANARY
+from alpha_umi.serving.settings import RoleSettings, UnusableSettings
 from services.caller import create_router as caller_router
 from services.planner import create_router as planner_router
+from services.summarizer import create_router as summarizer_router
 
 PROMPT = ChatPrompt((Message("system", "Be short."), Message("user", "What is the capital of France?")))
 THINKING = ChatPrompt(PROMPT.messages, thinking=True)
@@ -315,3 +320,47 @@ async def test_a_server_that_refuses_every_length_is_a_typed_failure(serve: Serv
     assert problem["type"] == "urn:alpha-umi:problem:context-exceeded"
     assert "the prompt is too long" in problem["detail"]
     assert "ALPHA_UMI_ROLE_MAX_MODEL_LEN" in str(problem["errors"])
+
+
+def settings_of(server: ChatServer, serve: Serve, **changes: Any) -> RoleSettings:
+    given = {"remote_url": serve(server.app()), "remote_model": server.name}
+    return RoleSettings(engine="remote", remote_api="chat", **{**given, **changes})
+
+
+async def test_a_service_needs_nothing_but_the_server(serve: Serve) -> None:
+    """The three roles on one engine, from their settings alone."""
+
+    def model(body: dict[str, Any]) -> str:
+        task = body["messages"][-1]["content"]
+        answers = {"capital of France": "Paris.", "decide what to do": "I need t. Next: caller.", "answer the": "42"}
+        return next((answer for words, answer in answers.items() if words in task), "2")
+
+    server = ollama(model=model)
+    roles: tuple[Role, ...] = ("planner", "caller", "summarizer")
+    routers = {"planner": planner_router, "caller": caller_router, "summarizer": summarizer_router}
+    parts = role_parts(load_shared(roles, settings_of(server, serve)), routers, dict.fromkeys(roles, 64))
+    history, tools = [{"role": "user", "content": "How much is it?"}], [{"name": "t"}]
+    async with client_of(create_shared_application(parts)) as client:
+        plan = (await client.post("/v1/plan", json={"tools": tools, "history": history})).json()
+        call = (
+            await client.post("/v1/call", json={"tools": tools, "history": history, "thought": plan["text"]})
+        ).json()
+        answer = (await client.post("/v1/summarize", json={"history": history})).json()
+        shown = (await client.get("/v1/models")).json()["data"]
+    assert (plan["next"], call["action"], answer["answer"]) == ("caller", {"name": "t", "arguments": {}}, "42")
+    assert {entry["template"] for entry in shown} == {"chat"}
+    assert {entry["server"]["constraints"] for entry in shown} == {"response_format"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "org/name"}, "ALPHA_UMI_ROLE_MODEL is set"),
+        ({"adapters": "org/name"}, "ALPHA_UMI_ROLE_ADAPTERS is set"),
+        ({"template": "toolbench"}, "ALPHA_UMI_ROLE_TEMPLATE: toolbench is for completions"),
+        ({"remote_model": None}, "ALPHA_UMI_ROLE_REMOTE_MODEL is not set"),
+    ],
+)
+def test_settings_that_do_not_belong_together_are_named(serve: Serve, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UnusableSettings, match=message):
+        load_role("planner", settings_of(ollama(), serve, **changes))

@@ -17,6 +17,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from pydantic import SecretStr, ValidationError
 from structlog.testing import capture_logs
+from support.model_hub import ModelHub
 from support.role_apps import application, client_of, role_host
 from support.serving_on_loopback import Serve, until
 from support.tiny_models import manifest
@@ -302,6 +303,17 @@ def test_a_folder_without_weights_is_enough(folder: Path) -> None:
     settings = RoleSettings(engine="remote", model=folder, remote_url="http://gpu:8000", remote_model="small")
     engine, model = load_role("planner", settings)
     assert (engine.context, model.name) == (4_096, "tiny-planner")
+
+
+def test_of_a_hubs_model_only_the_tokenizer_is_fetched(tokenizer: Path, model_hub: ModelHub) -> None:
+    names = ("tokenizer.json", "tokenizer_config.json", "config.json")
+    files = {name: (tokenizer / name).read_bytes() for name in names}
+    model_hub.add("org/small", {**files, "model.safetensors": b"weights"})
+    settings = RoleSettings(
+        engine="remote", model="org/small", template="chat", remote_url="http://gpu:8000", remote_model="small"
+    )
+    assert load_role("planner", settings).model.name == "org/small"
+    assert model_hub.fetched() == {*names}
 
 
 @pytest.mark.parametrize("missing", ["remote_url", "remote_model"])

@@ -70,13 +70,15 @@ class Checkpoint:
         return [name for name, file in self.index.items() if file == weights.name]
 
 
-def read_plain_model(folder: Path) -> Checkpoint:
+def read_plain_model(folder: Path, *, weights: bool = True) -> Checkpoint:
     """A model that is served as it is, without a manifest: safetensors, a configuration and a tokenizer.
 
-    Code that the folder names is never run, and not needed where transformers has a class for the model. Raises
-    `CheckpointUnusable`, and `UnsafeWeights` for a folder with a pickle format.
+    Without `weights` none are looked for: a server elsewhere has them. Code that the folder names is never run, and not
+    needed where transformers has a class for the model. Raises `CheckpointUnusable`, and `UnsafeWeights` for a folder
+    with a pickle format.
     """
-    checkpoint = _read_checkpoint(folder)
+    described = Checkpoint(folder, "safetensors", (), None, _read_object(folder / CONFIG))
+    checkpoint = _read_checkpoint(folder) if weights else described
     refuse_pickles(folder)
     if not any((folder / name).is_file() for name in VOCABULARIES):
         raise CheckpointUnusable(f"{folder} has no tokenizer; one of these is needed: {', '.join(VOCABULARIES)}")
