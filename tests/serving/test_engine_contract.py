@@ -23,6 +23,7 @@ from alpha_umi.roles.template import ChatPrompt, Message, load_template, render
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.calls.grammar import call_grammar
 from alpha_umi.serving.engine import Choices, Chunk, Engine, EngineRefused, Generation, Grammar, PromptTooLong
+from alpha_umi.serving.host import CHAT_CANARY
 from alpha_umi.serving.manifest import load_manifest
 from alpha_umi.serving.remote.chat import ChatEngine
 from alpha_umi.serving.remote.completions import CompletionsEngine
@@ -306,9 +307,9 @@ async def chat(server: str) -> AsyncIterator[ChatEngine]:
 async def test_the_chat_of_the_server_needs_no_tokenizer(chat: ChatEngine) -> None:
     assert chat.stats().server == {"api": "chat", "constraints": "structured_outputs", "counts": "server"}
     assert chat.context == CONTEXT
-    prompt = ChatPrompt((Message("system", "Answer briefly."), Message("user", "What is the capital of France?")))
+    prompt = CHAT_CANARY.prompt
     chunks = await chunks_of(chat, Generation(prompt, max_tokens=20))
-    assert "Paris" in "".join(chunk.text for chunk in chunks)
+    assert CHAT_CANARY.expected in "".join(chunk.text for chunk in chunks)
     assert (chunks[-1].finish_reason, 15 < chunks[-1].prompt_tokens <= chat.count_tokens(prompt)) == ("stop", True)
     begun = Generation(prompt, max_tokens=20, continuation="The capital of Italy is", stop=("Rome", "Paris"))
     assert await text_of(chat, begun) in (" Rome", " Paris"), "the text goes on where it was"

@@ -32,7 +32,7 @@ from alpha_umi.serving.remote.structured import ENVELOPE_TOKENS, PARAMETRIC, TRI
 from alpha_umi.serving.remote.wire import END_OF_THINK, THINK, Choice
 
 # A model that cannot leave out its thinking needs room for it.
-TRIAL_TOKENS = 512
+TRIAL_TOKENS = 256
 _TRIAL = ChatPrompt((Message("system", "Answer with a number."), Message("user", "1 + 1 =")))
 _TRIAL_ARGUMENTS = {
     "type": "object",
@@ -41,6 +41,7 @@ _TRIAL_ARGUMENTS = {
     "additionalProperties": False,
 }
 _TRIAL_CALL = Grammar(PARAMETRIC.lark, tools=((f"sum_{TRIAL_WORD}", json.dumps(_TRIAL_ARGUMENTS)),))
+_TRIAL_TEXT = f'Action:sum_{TRIAL_WORD}ActionInput:{{"code":"{TRIAL_WORD}"}}'
 # What a request can do without: some servers refuse fields by their names, and some models' templates a system message.
 _SYSTEM = "system"
 _OPTIONAL = ("reasoning_effort", "stream_options", "seed", "temperature", "top_p", _SYSTEM)
@@ -135,17 +136,24 @@ class ChatEngine(RemoteEngine):
     async def _holds(self, constraint: Constraint) -> bool:
         """Whether the server writes what a constraint demands, which no model writes by itself."""
         trial = Generation(_TRIAL, max_tokens=TRIAL_TOKENS, constraint=constraint)
-        expected = (
-            TRIAL_WORD
-            if isinstance(constraint, Choices)
-            else f'Action:sum_{TRIAL_WORD}ActionInput:{{"code":"{TRIAL_WORD}"}}'
-        )
+        expected = TRIAL_WORD if isinstance(constraint, Choices) else _TRIAL_TEXT
         if self._way == "structured_outputs":
             # Of servers with this field, all continue a text.
             trial = replace(trial, continuation="It is")
             expected = TRIAL_WORD if isinstance(constraint, Choices) else f"#{TRIAL_WORD}"
-        written = await self.write(trial)
-        return "".join(written.rpartition(END_OF_THINK)[2].split()) == expected
+        text = output = ""
+        async with contextlib.aclosing(
+            self.send(trial, self._exchange(trial, next(forms(self._way, constraint))), "trial")
+        ) as chunks:
+            async for chunk in chunks:
+                text += chunk.text
+                if text.startswith(THINK) and END_OF_THINK not in text:
+                    continue
+                output = "".join(text.rpartition(END_OF_THINK)[2].split())
+                # A model without the constraint may write for long.
+                if not expected.startswith(output):
+                    return False
+        return output == expected
 
     async def _counted_chunks(self, generation: Generation, form: Form, request_id: str) -> AsyncGenerator[Chunk, None]:
         """The chunks of an answer, with an estimate of the prompt's tokens until the server's count comes."""
@@ -162,7 +170,7 @@ class ChatEngine(RemoteEngine):
                     yield replace(chunk, prompt_tokens=counted or estimate)
         except PromptTooLong:
             # If the server named a shorter context, that was the reason.
-            if self.context == context:
+            if self.context == context and estimate <= context:
                 self._lengths.learn_refusal()
             raise
 

@@ -64,9 +64,11 @@ class CompletionsEngine(RemoteEngine):
 
     async def try_out(self) -> None:
         """Raises `EngineRefused` for a server that silently ignores constraints."""
+        adapter = self.options.adapters[0] if self.options.adapters else None
         for constraint, expected in _TRIALS if self.options.extensions else ():
+            trial = Generation("1 + 1 =", max_tokens=32, constraint=constraint, adapter=adapter)
             try:
-                written = await self.write(Generation("1 + 1 =", max_tokens=32, constraint=constraint))
+                written = "".join([chunk.text async for chunk in self.generate(trial, request_id="trial")])
             except ServerFailed as error:
                 remedy = f"start it with `--structured-outputs-config.backend guidance`, {_WITHOUT}"
                 raise EngineRefused(f"{error} to a constraint; {remedy}") from error

@@ -174,12 +174,6 @@ class RemoteEngine(ABC):
         """The name on the server: an adapter is a model there."""
         return generation.adapter or self.options.model or ""
 
-    async def write(self, trial: Generation) -> str:
-        """The text that the server writes."""
-        adapter = self.options.adapters[0] if self.options.adapters else None
-        chunks = self.generate(replace(trial, adapter=adapter), request_id="trial")
-        return "".join([chunk.text async for chunk in chunks])
-
     def _connected(self) -> httpx.AsyncClient:
         if self._client is None:
             raise EngineUnavailable(f"the connection to {self.server.address} is not open")
