@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import pytest
+from structlog.testing import capture_logs
 from support.chat_servers import ChatServer, Refusal, hosted, llama_cpp, ollama, plain, sglang, vllm
 from support.role_apps import application, client_of
 from support.serving_on_loopback import Serve
@@ -24,6 +26,7 @@ from alpha_umi.serving.engine import Choices, Chunk, EngineRefused, EngineUnavai
 from alpha_umi.serving.loading import load_role, load_shared
 from alpha_umi.serving.remote.chat import ChatEngine
 from alpha_umi.serving.remote.engine import RemoteOptions
+from alpha_umi.serving.remote.errors import Server
 from alpha_umi.serving.remote.wire import is_same_model
 from alpha_umi.serving.scripted import CANARY
 from alpha_umi.serving.settings import RoleSettings, UnusableSettings
@@ -167,6 +170,14 @@ async def test_a_model_whose_template_refuses_a_system_message_gets_none(serve: 
         assert server.bodies[-1]["messages"] == [{"role": "user", "content": text}]
 
 
+@pytest.mark.parametrize("make", ["vllm", "llama_cpp", "ollama"])
+async def test_a_server_that_ignores_every_schema_counts_as_one_without_them(serve: Serve, make: str) -> None:
+    with capture_logs() as logs:
+        async with engine_on(MAKES[make](ways=set()), serve) as engine:
+            assert engine.stats().server["constraints"] == "none"
+    assert "remote.unconstrained" in [log["event"] for log in logs]
+
+
 async def test_extensions_off_sends_no_constraint(serve: Serve) -> None:
     server = vllm()
     async with engine_on(server, serve, extensions=False) as engine:
@@ -210,6 +221,25 @@ async def test_a_prompt_that_is_too_long_teaches_the_context(serve: Serve, make:
             with pytest.raises(PromptTooLong):
                 await text_of(engine, prompt=short)
             assert (engine.context, engine.count_tokens(short) > before) == (context, grows)
+
+
+@pytest.mark.parametrize(
+    ("message", "limit"),
+    [
+        ("This model's maximum context length is 4096 tokens. However, your prompt contains 9000 input tokens", 4_096),
+        ("The input (9000 tokens) is longer than the model's context length (4096 tokens).", 4_096),
+        ("request (9000 tokens) exceeds the available context size (4096 tokens), try increasing it", 4_096),
+        ("the input length exceeds the context length", None),
+        ("This model's maximum prompt length is 131072 but the request contains 537812 tokens", 131_072),
+        ("Prompt contains 9000 tokens, too large for model with 4096 maximum context length", None),
+        ("Please reduce the length of the messages or completion.", None),
+        ("The input token count (9000) exceeds the maximum number of tokens allowed (4096).", None),
+    ],
+)
+def test_refusals_of_a_length_are_recognized(message: str, limit: int | None) -> None:
+    error = Server(httpx.URL("http://gpu:8000/v1"), None).failure(400, message)
+    assert isinstance(error, PromptTooLong)
+    assert error.limit == limit
 
 
 async def test_a_prompt_that_the_server_cuts_is_no_answer(serve: Serve) -> None:

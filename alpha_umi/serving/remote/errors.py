@@ -23,7 +23,8 @@ _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStat
 _MESSAGE_CHARACTERS = 300
 # No status or code of its own is common to servers: vLLM, SGLang, llama.cpp, Ollama and hosted ones differ.
 _TOO_LONG = re.compile(
-    r"context.?(length|size|window)|(prompt|input)( is)? too long|maximum (prompt|input) length|reduce the length",
+    r"context.?(length|size|window)|(prompt|input)( is)? too long|maximum (prompt|input) length|reduce the length"
+    r"|maximum number of tokens",
     re.IGNORECASE,
 )
 _LIMIT = re.compile(r"(?:context (?:length|size|window)|maximum (?:prompt|input) length)\D{0,20}(\d{3,9})")

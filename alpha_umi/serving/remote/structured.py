@@ -89,9 +89,10 @@ def cue(constraint: Constraint | None) -> str:
 
 
 def _loosened(grammar: Grammar) -> Grammar:
-    """The same names of tools, with any arguments; any object for an answer."""
+    """The same names of tools, with any arguments; any object for an answer that is one, else any value."""
     anything = json.dumps(_ANY_ARGUMENTS)
-    return Grammar(grammar.lark, tools=tuple((name, anything) for name, _ in grammar.tools), schema=anything)
+    answer = anything if json.loads(grammar.schema or anything).get("type") == "object" else "{}"
+    return Grammar(grammar.lark, tools=tuple((name, anything) for name, _ in grammar.tools), schema=answer)
 
 
 def _response_format(constraint: Constraint) -> Form:
