@@ -1,30 +1,28 @@
-"""The command: `python -m examples.practice --output FOLDER [--questions 400] [--seed 1] [--most-tools 12]`.
+"""The command: `python -m examples.practice --output FOLDER [--questions 400] [--seed 1] [--tool-sets 16]`.
 
 It writes `trajectories.jsonl` and `tools.json`, the training format of recorded trajectories. No call of
-`examples/instructions.jsonl` is among them, so those questions remain a test set.
+`examples/instructions.jsonl` is among them, so those questions remain a test set; `--exclude` names further ones.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from examples.practice.calling import ToolApi
-from examples.practice.course import Course, Json, Kind, Question
-from examples.practice.subjects import calendar, clocks, numbers, places, refusals, sky, units
-from examples.practice.writing import WRITTEN, offered, trajectory
+from examples.practice.course import Course, Json
+from examples.practice.kinds import KINDS
+from examples.practice.writing import WRITTEN, offered, tool_sets, trajectory
 
 TESTED = Path(__file__).parents[1] / "instructions.jsonl"
-# The relative frequency of each kind of question.
-KINDS: dict[Kind, int] = {
-    calendar.weekday: 2, calendar.later: 4, calendar.apart: 3, calendar.how_many_holidays: 2,
-    calendar.when_is_holiday: 1, calendar.weekday_of_holiday: 3, sky.sunrise_or_sunset: 4, sky.day_length: 1,
-    sky.two_days: 3, sky.moon: 2, clocks.elsewhere: 4, clocks.offset: 2, units.one_quantity: 5, units.two_quantities: 3,
-    places.country: 2, places.everyday_name: 1, places.currency: 1, places.language: 2, places.country_and_currency: 3,
-    numbers.statistics: 3, numbers.text: 3, refusals.impossible: 1,
+# The fields of an observation that say what the call is about, if not all of them do. Equal calls may be written
+# differently (PT, Portugal).
+_SUBJECTS: Mapping[str, Sequence[str]] = {
+    "current_time": ("time_zone",), "sun_times": ("city", "date"), "public_holidays": ("country", "year"),
 }  # fmt: skip
 
 
@@ -32,7 +30,8 @@ def main() -> None:
     """Write the two files into a folder, which is created."""
     options = _options()
     api = ToolApi(WRITTEN)
-    made = practice(api, options.questions, options.seed, options.most_tools)
+    excluded = [TESTED, *options.exclude]
+    made = practice(api, options.questions, options.seed, options.tool_sets, excluded=excluded)
     lines = [json.dumps(each, ensure_ascii=False) for each in made]
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "trajectories.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -41,39 +40,43 @@ def main() -> None:
     print(f"{options.output}: {len(lines)} trajectories")
 
 
-def practice(api: ToolApi, questions: int, seed: int, most_tools: int) -> Iterator[Json]:
-    """`questions` trajectories, without repeated questions, and without calls of the example instructions."""
+def practice(
+    api: ToolApi, questions: int, seed: int, tool_set_count: int, *, excluded: Sequence[Path] = (TESTED,)
+) -> Iterator[Json]:
+    """`questions` trajectories, without repeated questions, and without calls that the excluded files need."""
     draw = random.Random(seed)  # noqa: S311 - nothing here is a secret
-    instructions, tested = set[str](), _tested_calls()
+    sets = tool_sets(draw, api.names, tool_set_count)
+    instructions, tested = set[str](), calls_of_tests(api, excluded)
     while len(instructions) < questions:
+        api.now = WRITTEN + dt.timedelta(minutes=draw.randrange(-(10**6), 10**6))
         course = Course(api, draw)
         kind = draw.choices(list(KINDS), list(KINDS.values()))[0]
-        question = _draw_question(kind, course)
-        if question is None or question.instruction in instructions or tested & _calls(course):
+        try:
+            question = kind(course)
+            tools = offered(draw, sets, {call.tool for call in course.calls}, question.lacks)
+        except LookupError:
+            continue
+        subjects = {subject_of(call.tool, call.observation) for call in course.calls}
+        if question.instruction in instructions or tested & subjects:
             continue
         instructions.add(question.instruction)
-        tools = offered(draw, api.names, [call.tool for call in course.calls], most_tools)
         yield trajectory(len(instructions), question, course, tools)
 
 
-def _draw_question(kind: Kind, course: Course) -> Question | None:
+def calls_of_tests(api: ToolApi, paths: Sequence[Path]) -> set[str]:
+    """What the calls of these files of questions are about."""
+    lines = [json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
+    calls = [call for line in lines for call in line["calls"]]
+    return {subject_of(call["tool"], api.call(call["tool"], call["arguments"]).content) for call in calls}
+
+
+def subject_of(tool: str, observation: str) -> str:
+    """What a call is about, the same for equal calls that are written differently."""
     try:
-        return kind(course)
-    except LookupError:
-        return None
-
-
-def _calls(course: Course) -> set[str]:
-    return {_call(call.tool, call.arguments) for call in course.calls}
-
-
-def _tested_calls() -> set[str]:
-    lines = [json.loads(line) for line in TESTED.read_text(encoding="utf-8").splitlines()]
-    return {_call(call["tool"], call["arguments"]) for line in lines for call in line["calls"]}
-
-
-def _call(tool: str, arguments: Json) -> str:
-    return f"{tool} {json.dumps(arguments, sort_keys=True)}"
+        shown = json.loads(observation)
+    except ValueError:  # an error
+        return f"{tool} {observation}"
+    return f"{tool} {[shown[field] for field in _SUBJECTS.get(tool, shown)]}"
 
 
 def _options() -> argparse.Namespace:
@@ -81,7 +84,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True, help="folder of the two files")
     parser.add_argument("--questions", type=int, default=400, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="draws the questions (default: %(default)s)")
-    parser.add_argument("--most-tools", type=int, default=12, help="maximum of offered tools (default: %(default)s)")
+    parser.add_argument("--tool-sets", type=int, default=16, help="how many to offer (default: %(default)s)")
+    parser.add_argument("--exclude", type=Path, nargs="*", default=[], help="further files of test questions")
     return parser.parse_args()
 
 

@@ -12,6 +12,8 @@ from fastapi.testclient import TestClient
 
 from alpha_umi.redaction import Redactor
 from examples.tool_api.app import create_app
+from examples.tool_api.faults import Fault, Mode
+from examples.tool_api.time_zones import clock
 from orchestrator.tools.egress import Answer
 from orchestrator.tools.model import ToolResult
 from orchestrator.tools.observation import observe
@@ -26,11 +28,13 @@ _NO_CREDENTIALS = Credentials()
 
 
 class ToolApi:
-    """The example tool API and the tools of its OpenAPI document; its clock always shows `now`."""
+    """The example tool API and the tools of its OpenAPI document. Its clock shows `now`, which may be set."""
 
     def __init__(self, now: dt.datetime) -> None:
-        app = create_app(now=now)
-        self._client = TestClient(app)
+        self.now = now
+        app = create_app(faults=Fault())
+        app.dependency_overrides[clock] = lambda: self.now
+        self._client = TestClient(app, client=("127.0.0.1", 1))
         self._operations = {operation.tool.name: operation for operation in _operations(app.openapi())}
 
     @property
@@ -50,6 +54,10 @@ class ToolApi:
             }
             for operation in self._operations.values()
         ]
+
+    def fail(self, mode: Mode, times: int) -> None:
+        """Let the next calls fail."""
+        self._client.post("/_faults", json=Fault(mode=mode, times=times).model_dump()).raise_for_status()
 
     def call(self, tool: str, arguments: Mapping[str, Any]) -> ToolResult:
         """The observation for the planner. Raises `KeyError` (unknown tool) and `ArgumentError` (wrong arguments)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Any, Final
 
 from examples.practice.course import Call, Course, Json, Question
@@ -39,17 +39,34 @@ def trajectory(number: int, question: Question, course: Course, tools: Sequence[
     }
 
 
-def offered(draw: random.Random, known: Sequence[str], needed: Iterable[str], most: int) -> list[str]:
-    """The needed tools among others, at most `most` (or as many as are needed), in random order.
+def tool_sets(draw: random.Random, known: Sequence[str], count: int) -> list[tuple[str, ...]]:
+    """Tool sets to offer: all tools in their order, all in another order, and smaller ones.
 
-    Short lists are more frequent than long ones, which dominate the time of a training.
+    They are few because training computes the common prefix of a tool set's trajectories once.
     """
-    tools = list(dict.fromkeys(needed))
-    others = [tool for tool in known if tool not in tools]
-    room = max(1, most - len(tools))
-    tools += draw.sample(others, int(draw.random() ** 2 * (min(room, len(others)) + 1)))
-    draw.shuffle(tools)
-    return tools or [draw.choice(known)]
+    sets = [tuple(known), tuple(draw.sample(known, len(known)))]
+    # Each tool is in several of the smaller sets: they are drawn from shuffled rounds of all tools.
+    rounds = [name for _ in range(count) for name in draw.sample(known, len(known))]
+    while len(sets) < count:
+        size = draw.randrange(3, 9)
+        sets.append(tuple(dict.fromkeys(rounds[:size])))
+        del rounds[:size]
+    return sets
+
+
+def offered(
+    draw: random.Random, sets: Sequence[tuple[str, ...]], needed: Set[str], lacks: str | None
+) -> tuple[str, ...]:
+    """A tool set with all needed tools and without the one that must lack; all tools in half of the cases.
+
+    Raises `LookupError` if there is none.
+    """
+    fitting = [each for each in sets[1:] if needed <= set(each) and lacks not in each]
+    if lacks is None and (not fitting or draw.random() < 0.5):
+        return sets[0]
+    if not fitting:
+        raise LookupError("no tool set")
+    return draw.choice(fitting)
 
 
 def _steps(calls: Sequence[Call]) -> Iterator[dict[str, Any]]:

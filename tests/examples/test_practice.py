@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import random
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from examples.practice.__main__ import KINDS, TESTED, practice
+from examples.practice.__main__ import TESTED, calls_of_tests, practice, subject_of
 from examples.practice.calling import ToolApi
-from examples.practice.course import Course, Kind
+from examples.practice.course import Course, Kind, Maker, Question
+from examples.practice.kinds import COMPOSED, KINDS, ONE_CALL, half_possible, misspelled, not_possible, tool_fails
 from examples.practice.subjects import clocks
 from examples.practice.writing import WRITTEN
+from examples.tool_api.app import create_app
 from recordings.formats.trajectories import load
 from recordings.trajectory import recorded_calls
 
 pytestmark = pytest.mark.slow
 
-QUESTIONS = 120
+QUESTIONS = 200
+TOOL_SETS = 8
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +37,84 @@ def api() -> ToolApi:
 
 @pytest.fixture(scope="module")
 def made(api: ToolApi) -> list[dict[str, Any]]:
-    return list(practice(api, QUESTIONS, 7, 12))
+    return list(practice(api, QUESTIONS, 7, TOOL_SETS))
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}")
-def test_every_answer_comes_from_tool_output(api: ToolApi, kind: Kind) -> None:
-    course = Course(api, random.Random(3))
-    question = kind(course)
-    assert question.instruction
-    if question.answer is None:
-        assert not course.calls
-    else:
-        assert not course.calls[-1].is_error
-        observation = json.loads(course.calls[-1].observation)
-        assert any(str(value)[-5:] in question.answer for value in observation.values())
+def draw(api: ToolApi, kind: Kind, seed: int = 0) -> tuple[Question, Course]:
+    """The first question that the kind can make, as the command draws it."""
+    random_numbers = random.Random(seed)
+    while True:
+        course = Course(api, random_numbers)
+        try:
+            return kind(course), course
+        except LookupError:
+            continue
+
+
+def values(value: Any) -> list[Any]:
+    """All numbers and texts of a JSON value."""
+    if isinstance(value, dict):
+        return [each for member in value.values() for each in values(member)]
+    return [each for member in value for each in values(member)] if isinstance(value, list) else [value]
+
+
+@pytest.mark.parametrize("maker", [*ONE_CALL, *COMPOSED], ids=lambda maker: f"{maker.__module__[26:]}.{maker.__name__}")
+def test_what_a_part_states_comes_from_its_observations(api: ToolApi, maker: Maker) -> None:
+    def kind(course: Course) -> Question:
+        return Question("", "", maker(course).solve(course))
+
+    for seed in range(5):
+        question, course = draw(api, kind, seed)
+        assert maker in COMPOSED or len(course.calls) == 1
+        stated = [*(call.thought for call in course.calls[1:]), question.answer or ""]
+        for call, following in zip(course.calls, stated, strict=True):
+            assert any(str(value)[:10] in following for value in values(json.loads(call.observation)))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_question_ends_with_an_answer_or_gives_up_at_once(api: ToolApi, kind: Kind) -> None:
+    question, course = draw(api, kind)
+    assert question.instruction[0] in (question.instruction[0].upper(), question.instruction[0].lower())
+    assert (question.answer is None) == (not course.calls) == question.thought.endswith("I give up.")
+
+
+def test_rationales_name_every_value_that_the_caller_writes(made: list[dict[str, Any]]) -> None:
+    for each in made:
+        for step in each["steps"]:
+            if step["action"]:
+                assert step["action"]["name"] in step["thought"]
+                assert all(str(value) in step["thought"] for value in values(step["action"]["arguments"])), step
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_tool_that_fails_is_tried_again_and_then_reported(api: ToolApi, seed: int) -> None:
+    question, course = draw(api, tool_fails, seed)
+    first, second = course.calls
+    assert first.is_error
+    assert (first.tool, first.arguments) == (second.tool, second.arguments)
+    assert "I try it once more" in second.thought
+    assert second.is_error == ("failed twice" in (question.answer or ""))
+
+
+def test_a_misspelled_name_is_replaced_by_the_suggested_one(api: ToolApi) -> None:
+    _, course = draw(api, misspelled)
+    wrong, right = course.calls
+    assert wrong.is_error
+    assert not right.is_error
+    (argument,) = {name for name, value in right.arguments.items() if wrong.arguments[name] != value}
+    assert f"did you mean {right.arguments[argument]}" in wrong.observation
+
+
+def test_the_reason_of_the_tool_is_the_answer_where_there_is_none(api: ToolApi) -> None:
+    question, course = draw(api, not_possible)
+    detail = json.loads(course.calls[-1].observation.partition(": ")[2])["detail"]
+    assert detail in (question.answer or "")
+
+
+def test_what_no_tool_can_do_is_named_beside_the_answer_to_the_rest(api: ToolApi) -> None:
+    question, course = draw(api, half_possible)
+    assert not course.calls[-1].is_error
+    assert "I have no tool for" in (question.answer or "")
 
 
 def test_the_command_writes_what_training_reads(tmp_path: Path) -> None:
@@ -63,23 +132,22 @@ def test_the_command_writes_what_training_reads(tmp_path: Path) -> None:
 
 
 def test_a_seed_makes_the_same_trajectories_again(api: ToolApi, made: list[dict[str, Any]]) -> None:
-    again = list(practice(api, QUESTIONS, 7, 12))
+    again = list(practice(api, QUESTIONS, 7, TOOL_SETS))
     assert json.dumps(again) == json.dumps(made)
     # Of all tools `current_time` alone answers with the hour it is.
     assert any(step["action"] and step["action"]["name"] == "current_time" for each in made for step in each["steps"])
-    other = list(practice(api, QUESTIONS, 8, 12))
+    other = list(practice(api, QUESTIONS, 8, TOOL_SETS))
     assert [each["instruction"] for each in other] != [each["instruction"] for each in made]
 
 
-def test_practice_has_one_fixed_time(api: ToolApi) -> None:
-    course = Course(api, random.Random(3))
-    clocks.offset(course)
+def test_the_clock_of_practice_shows_the_time_that_is_set(api: ToolApi) -> None:
+    api.now = dt.datetime(2029, 5, 6, 7, 8, tzinfo=dt.UTC)
+    _, course = draw(api, lambda course: Question("", "", clocks.now(course).solve(course)))
     observation = json.loads(course.calls[0].observation)
-    assert observation["time"][:10] in ("2026-11-20", "2026-11-21")
-    assert observation["time"] == f"{WRITTEN.astimezone(ZoneInfo(observation['time_zone'])):%Y-%m-%d %H:%M}"
+    assert observation["time"] == f"{api.now.astimezone(ZoneInfo(observation['time_zone'])):%Y-%m-%d %H:%M}"
 
 
-def test_no_call_of_the_example_instructions_is_practised(made: list[dict[str, Any]]) -> None:
+def test_no_call_of_the_example_instructions_is_practised(api: ToolApi, made: list[dict[str, Any]]) -> None:
     tested = [json.loads(line) for line in TESTED.read_text(encoding="utf-8").splitlines()]
     calls = [(call["tool"], call["arguments"]) for line in tested for call in line["calls"]]
     actions = [step["action"] for each in made for step in each["steps"] if step["action"]]
@@ -88,9 +156,30 @@ def test_no_call_of_the_example_instructions_is_practised(made: list[dict[str, A
     assert not {each["instruction"] for each in made} & {line["instruction"] for line in tested}
 
 
-def test_tools_are_needed_or_chance_and_never_too_many(made: list[dict[str, Any]]) -> None:
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("public_holidays", {"country": "Portugal", "year": 2027}),
+        ("sun_times", {"city": "oslo", "date": "2027-06-21", "X-Clock": "12h"}),
+        ("current_time", {"zone": "Kolkata"}),
+        ("convert_time", {"time": "2027-05-01T09:00", "from_zone": "Lisbon", "to_zone": "Tokyo"}),
+        ("convert_unit", {"value": 26.2, "from_unit": "miles", "to_unit": "km"}),
+        ("language_info", {"language": "pt"}),
+    ],
+)
+def test_a_tested_call_is_known_in_other_words(api: ToolApi, tool: str, arguments: dict[str, Any]) -> None:
+    assert subject_of(tool, api.call(tool, arguments).content) in calls_of_tests(api, [TESTED])
+
+
+def test_few_tool_sets_are_offered_and_all_tools_most_often(api: ToolApi, made: list[dict[str, Any]]) -> None:
     for each in made:
         needed = {step["action"]["name"] for step in each["steps"] if step["action"]}
         assert needed <= set(each["tools"])
-        assert len(each["tools"]) == len(set(each["tools"])) <= 12
-    assert len({len(each["tools"]) for each in made}) > 5
+        assert len(each["tools"]) == len(set(each["tools"]))
+    sets = Counter(tuple(each["tools"]) for each in made)
+    assert 2 < len(sets) <= TOOL_SETS
+    # The order in which the orchestrator offers them is that of the document.
+    assert sets.most_common(1)[0][0] == tuple(api.names)
+    assert list(api.names) == [
+        route["operationId"] for path in create_app().openapi()["paths"].values() for route in path.values()
+    ]

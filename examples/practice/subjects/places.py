@@ -2,72 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from examples.practice.course import Course, Question
-from examples.practice.drawing import COUNTRIES, CURRENCIES, LANGUAGES
+from examples.practice.course import AnyPart, Course, OneCall, Part
+from examples.practice.drawing import COUNTRIES, CURRENCIES, LANGUAGES, words_of
 
 # A field as questions name it, and its name in the tool's answer.
 _OF_COUNTRIES = (
     ("official name", "official_name"), ("two-letter code", "alpha_2"), ("three-letter code", "alpha_3"),
-    ("numeric code", "numeric"),
+    ("numeric code", "numeric"), ("ISO 3166 alpha-2 code", "alpha_2"), ("ISO 3166 alpha-3 code", "alpha_3"),
+    ("ISO country number", "numeric"), ("full official name", "official_name"), ("flag", "flag"),
+    ("formal name", "official_name"), ("code of two letters", "alpha_2"), ("code of three letters", "alpha_3"),
 )  # fmt: skip
-_OF_CURRENCIES = (("numeric code", "numeric"), ("full name", "name"))
-_OF_LANGUAGES = (("three-letter code", "alpha_3"), ("two-letter code", "code"))
-_EVERYDAY_NAMES = {"Russia": "Russian Federation", "South Korea": "Korea, Republic of"}
+_OF_CURRENCIES = (("numeric code", "numeric"), ("full name", "name"), ("ISO number", "numeric"), ("name", "name"))
+_OF_LANGUAGES = (("three-letter code", "alpha_3"), ("two-letter code", "code"), ("ISO 639-1 code", "code"))
+_TABLES = (
+    ("country", COUNTRIES, _OF_COUNTRIES), ("currency", CURRENCIES, _OF_CURRENCIES),
+    ("language", LANGUAGES, _OF_LANGUAGES),
+)  # fmt: skip
 
 
-def country(course: Course) -> Question:
-    """A fact about a country."""
-    wordings = ("What is the {what} of {name}?", "Tell me the {what} of {name}.")
-    return _one_fact(course, "country", COUNTRIES, _OF_COUNTRIES, wordings)
+def country(course: Course) -> AnyPart:
+    """One or two facts about a country."""
+    return _facts(course, "country", course.draw.choice(COUNTRIES), _OF_COUNTRIES)
 
 
-def everyday_name(course: Course) -> Question:
-    """A country that the tool knows by another name, which it suggests."""
-    name, (what, field) = course.draw.choice(sorted(_EVERYDAY_NAMES)), course.draw.choice(_OF_COUNTRIES)
-    course.call(f"I look up {name} with country_info.", "country_info", {"country": name})
-    known = _EVERYDAY_NAMES[name]
-    thought = f"The tool does not know {name}. I call country_info again with the name {known}."
-    value = course.call(thought, "country_info", {"country": known})[field]
-    return _answer_of(f"What is the {what} of {name}?", what, name, value)
+def currency(course: Course) -> AnyPart:
+    """One or two facts about a currency."""
+    return _facts(course, "currency", course.draw.choice(CURRENCIES), _OF_CURRENCIES)
 
 
-def currency(course: Course) -> Question:
-    """A fact about a currency."""
-    wordings = ("What is the {what} of the currency {name}?", "Which {what} has {name}?")
-    return _one_fact(course, "currency", CURRENCIES, _OF_CURRENCIES, wordings)
+def code_of_currency(course: Course) -> AnyPart:
+    """The code of a currency's name."""
+    name = course.look_up("currency_info", {"currency": course.draw.choice(CURRENCIES)})["name"]
+    return _facts(
+        course, "currency", name, (("code", "code"), ("three-letter code", "code"), ("numeric code", "numeric"))
+    )
 
 
-def language(course: Course) -> Question:
-    """A code of a language."""
-    wordings = ("What is the {what} of {name}?", "What is the {what} of the language {name}?")
-    return _one_fact(course, "language", LANGUAGES, _OF_LANGUAGES, wordings)
+def language(course: Course) -> AnyPart:
+    """One or two codes of a language."""
+    return _facts(course, "language", course.draw.choice(LANGUAGES), _OF_LANGUAGES)
 
 
-def country_and_currency(course: Course) -> Question:
-    """A fact about a country and one about a currency."""
-    name, code = course.draw.choice(COUNTRIES), course.draw.choice(CURRENCIES)
-    (what, field), (other, its) = course.draw.choice(_OF_COUNTRIES), course.draw.choice(_OF_CURRENCIES)
-    instruction = course.draw.choice((
-        f"What are the {what} of {name} and the {other} of the currency {code}?",
-        f"What is the {what} of {name}, and what is the {other} of the currency {code}?",
+def name_of_code(course: Course) -> AnyPart:
+    """The country, currency or language of a code."""
+    kind, names, _ = course.draw.choice(_TABLES)
+    entry = course.look_up(f"{kind}_info", {kind: course.draw.choice(names)})
+    codes = {"country": ("alpha_2", "alpha_3"), "currency": ("code",), "language": ("code", "alpha_3")}
+    code = entry[course.draw.choice(codes[kind])]
+    question = course.draw.choice((
+        f"which {kind} has the code {code}", f"what {kind} does the code {code} stand for", f"which {kind} is {code}",
     ))  # fmt: skip
-    first = course.call(f"I look up {name} with country_info.", "country_info", {"country": name})[field]
-    thought = f"The {what} of {name} is {first}. Now I look up {code} with currency_info."
-    second = course.call(thought, "currency_info", {"currency": code})[its]
-    answer = f"The {what} of {name} is {first}, and the {other} of {code} is {second}."
-    return Question(instruction, f"{answer} I can answer now.", answer)
+    noun, fact = f"the {kind} with the code {code}", f"the code {code} stands for {{name}}"
+    return OneCall(question, noun, f"{kind}_info", {kind: code}, fact)
 
 
-def _one_fact(
-    course: Course, kind: str, names: Sequence[str], facts: Sequence[tuple[str, str]], wordings: Sequence[str]
-) -> Question:
-    name, (what, field) = course.draw.choice(names), course.draw.choice(facts)
-    instruction = course.draw.choice(wordings).format(what=what, name=name)
-    value = course.call(f"I look up {name} with {kind}_info.", f"{kind}_info", {kind: name})[field]
-    return _answer_of(instruction, what, name, value)
+def same_of_two(course: Course) -> AnyPart:
+    """The same fact about two countries, two currencies or two languages."""
+    kind, known, fields = course.draw.choice(_TABLES)
+    (one, other), (what, field) = course.draw.sample(known, 2), course.draw.choice(fields)
+    question = course.draw.choice((
+        f"what are the {what}s of {one} and {other}", f"which {what}s do {one} and {other} have",
+        f"what is the {what} of {one} and of {other}", f"what is the {what} of {one}, and what is that of {other}",
+    ))  # fmt: skip
+
+    def solve(course: Course) -> str:
+        needs, names = [f"the {what} of {name}" for name in (one, other)], [{kind: one}, {kind: other}]
+        first, second = course.pair(needs, f"{kind}_info", names, field, f"the {what} of {one} is {{}}")
+        return f"the {what} of {one} is {first}, and that of {other} is {second}"
+
+    return Part(question, f"the {what}s of {one} and {other}", solve)
 
 
-def _answer_of(instruction: str, what: str, name: str, value: str) -> Question:
-    return Question(instruction, f"The {what} is {value}. I can answer now.", f"The {what} of {name} is {value}.")
+def _facts(course: Course, kind: str, name: str, fields: tuple[tuple[str, str], ...]) -> AnyPart:
+    chosen = course.draw.sample(fields, course.draw.choice((1, 1, 1, 2)))
+    if len({field for _, field in chosen}) < len(chosen):
+        raise LookupError("the same fact twice")
+    what, verb = words_of([f"the {each}" for each, _ in chosen]), "are" if len(chosen) > 1 else "is"
+    of = f"the {kind} {name}" if kind != "country" and course.draw.random() < 0.5 else name
+    question = course.draw.choice((
+        f"what {verb} {what} of {of}", f"what {verb} {what} of {of}",
+        f"which {what.removeprefix('the ')} does {of} have",
+        f"what {verb} {of}'s {what.removeprefix('the ')}" if len(chosen) == 1 else f"{of}: what {verb} {what}",
+        f"my form asks for {what} of {of}. What {'do I write' if len(chosen) > 1 else 'is it'}",
+        f"I am looking for {what} of {of}. Can you find {'them' if len(chosen) > 1 else 'it'}",
+    ))  # fmt: skip
+    fact = words_of([f"the {each} of {name} is {{{field}}}" for each, field in chosen])
+    return OneCall(question, f"{what} of {of}", f"{kind}_info", {kind: name}, fact)
