@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from examples.practice.calling import ToolApi
-from examples.practice.course import Course, Json
+from examples.practice.course import Course, Json, Kind
 from examples.practice.kinds import KINDS
 from examples.practice.writing import WRITTEN, offered, tool_sets, trajectory
 
@@ -41,7 +41,13 @@ def main() -> None:
 
 
 def practice(
-    api: ToolApi, questions: int, seed: int, tool_set_count: int, *, excluded: Sequence[Path] = (TESTED,)
+    api: ToolApi,
+    questions: int,
+    seed: int,
+    tool_set_count: int,
+    *,
+    excluded: Sequence[Path] = (TESTED,),
+    kinds: Mapping[Kind, int] = KINDS,
 ) -> Iterator[Json]:
     """`questions` trajectories, without repeated questions, and without calls that the excluded files need."""
     draw = random.Random(seed)  # noqa: S311 - nothing here is a secret
@@ -50,13 +56,14 @@ def practice(
     while len(instructions) < questions:
         api.now = WRITTEN + dt.timedelta(minutes=draw.randrange(-(10**6), 10**6))
         course = Course(api, draw)
-        kind = draw.choices(list(KINDS), list(KINDS.values()))[0]
+        kind = draw.choices(list(kinds), list(kinds.values()))[0]
         try:
             question = kind(course)
             tools = offered(draw, sets, {call.tool for call in course.calls}, question.lacks)
         except LookupError:
             continue
-        subjects = {subject_of(call.tool, call.observation) for call in course.calls}
+        # Called again: a call may have failed, and would otherwise not be known.
+        subjects = {subject_of(call.tool, api.call(call.tool, call.arguments).content) for call in course.calls}
         if question.instruction in instructions or tested & subjects:
             continue
         instructions.add(question.instruction)

@@ -17,7 +17,8 @@ import pytest
 from examples.practice.__main__ import TESTED, calls_of_tests, practice, subject_of
 from examples.practice.calling import ToolApi
 from examples.practice.course import Course, Kind, Maker, Question
-from examples.practice.kinds import COMPOSED, KINDS, ONE_CALL, half_possible, misspelled, not_possible, tool_fails
+from examples.practice.drawing import CURRENCIES
+from examples.practice.kinds import COMPOSED, KINDS, ONE_CALL, half_possible, misspelled, not_possible, one, tool_fails
 from examples.practice.subjects import clocks
 from examples.practice.writing import WRITTEN
 from examples.tool_api.app import create_app
@@ -169,6 +170,16 @@ def test_no_call_of_the_example_instructions_is_practised(api: ToolApi, made: li
 )
 def test_a_tested_call_is_known_in_other_words(api: ToolApi, tool: str, arguments: dict[str, Any]) -> None:
     assert subject_of(tool, api.call(tool, arguments).content) in calls_of_tests(api, [TESTED])
+
+
+def test_calls_of_further_files_are_excluded_even_where_the_tool_fails(api: ToolApi, tmp_path: Path) -> None:
+    calls = [{"tool": "currency_info", "arguments": {"currency": code}} for code in CURRENCIES]
+    (tmp_path / "exam.jsonl").write_text(json.dumps({"calls": calls}) + "\n", encoding="utf-8")
+    kinds = dict.fromkeys((one, tool_fails), 1)
+    made = practice(api, 60, 3, TOOL_SETS, excluded=[tmp_path / "exam.jsonl"], kinds=kinds)
+    assert not [
+        step for each in made for step in each["steps"] if (step["action"] or {}).get("name") == "currency_info"
+    ]
 
 
 def test_few_tool_sets_are_offered_and_all_tools_most_often(api: ToolApi, made: list[dict[str, Any]]) -> None:
