@@ -8,15 +8,19 @@ from typing import Final
 
 import pycountry
 
-# Names of at most three words without commas, as people write them, and everyday names that pycountry knows.
+# Names as people write them, and everyday names that pycountry knows. Calls escape what is not ASCII.
 COUNTRIES: Final = (
-    *(name for name in (country.name for country in pycountry.countries) if name.count(" ") < 3 and "," not in name),
+    *(
+        country.name
+        for country in pycountry.countries
+        if country.name.isascii() and country.name.count(" ") < 3 and "," not in country.name
+    ),
     "Vietnam", "Iran", "Syria", "Bolivia", "Venezuela", "Tanzania", "Moldova", "Taiwan", "Czech Republic", "UK", "USA",
     "South Korea", "Laos",
 )  # fmt: skip
 # Everyday names that it does not know, and the name that it suggests.
 OTHERWISE_CALLED: Final = {
-    "Russia": "Russian Federation", "Turkey": "Türkiye", "Macedonia": "North Macedonia", "Cape Verde": "Cabo Verde",
+    "Russia": "Russian Federation", "Macedonia": "North Macedonia", "Cape Verde": "Cabo Verde",
     "Holland": "Netherlands", "Great Britain": "United Kingdom", "England": "United Kingdom",
     "Brunei": "Brunei Darussalam",
 }  # fmt: skip
