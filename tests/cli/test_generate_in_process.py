@@ -37,9 +37,10 @@ from alpha_umi.serving.settings import RoleSettings
 from alpha_umi.serving.shared import SharedEngine
 from alpha_umi.serving.weights.canary import write_canary
 from cli.commands import generate
+from cli.errors import UsageProblem
 from cli.generation_view import loading as loading_view
 from cli.generation_view import progress_bar
-from cli.in_process import LoadedRoles
+from cli.in_process import LoadedRoles, ModelChoice, load_roles
 from evaluation.files.step_run import read_run
 
 Invoke = Callable[..., Result]
@@ -104,6 +105,18 @@ def test_the_single_model_predicts_alone(invoke: Invoke, tmp_path: Path) -> None
     run = read_run(tmp_path / "run.jsonl")
     assert list(run.about.models) == ["backbone"]
     assert {output.role for prediction in run.predictions for output in prediction.outputs} == {"backbone"}
+
+
+def test_a_chat_server_needs_no_models_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"ENGINE": "remote", "REMOTE_API": "chat", "REMOTE_URL": "http://gpu:8000", "REMOTE_MODEL": "org/small"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"ALPHA_UMI_ROLE_{name}", value)
+    roles = load_roles(ModelChoice(), ROLES, Console())
+    assert {engine.model.name for engine in roles.engines.values()} == {"org/small"}
+    assert roles.remote
+    monkeypatch.setenv("ALPHA_UMI_ROLE_MODEL", "org/other")
+    with pytest.raises(UsageProblem, match="ALPHA_UMI_ROLE_MODEL is set"):
+        load_roles(ModelChoice(), ROLES, Console())
 
 
 def roles_of(engine: ScriptedEngine, canary: str = CANARY, roles: Sequence[Role] = ROLES) -> LoadedRoles:
