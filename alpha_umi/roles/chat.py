@@ -45,7 +45,9 @@ def render_chat(
 
     The caller's history ends with the rationale, which its task contains.
     """
-    texts, turns, task = template.texts, list(visible_history(role, history)), template.texts[role]
+    texts, turns = template.texts, list(visible_history(role, history))
+    follows_result = role == "planner" and turns[-1].role == "observation"
+    task = texts["planner_after_result" if follows_result else role]
     if role == "caller":
         task = task.replace("{thought}", turns.pop().content.strip())
     system = texts["system"].replace("{doc}", tool_document(tools)) if tools else texts["system_without_tools"]

@@ -46,7 +46,7 @@ def test_tools_come_first_then_the_history_then_the_task() -> None:
     )
     assert question.content == "How warm is it in Oslo?"
     assert step.content.startswith("I ask the thermometer for Oslo. Next: caller.\n\nAction: thermometer\n")
-    assert task.content == f"Result:\n19\n\n{chat().texts['planner'].strip()}"
+    assert task.content == f"Result:\n19\n\n{chat().texts['planner_after_result'].strip()}"
 
 
 @pytest.mark.parametrize("history", [OBSERVED[:1], OBSERVED, [*OBSERVED, Turn("user", "And in Bergen?")]])
@@ -54,7 +54,8 @@ def test_planner_and_caller_share_all_before_the_task(history: list[Turn]) -> No
     planned = rendered("planner", history)
     called = rendered("caller", [*history, Turn("planner", "Ask it. Next: caller.")])
     assert planned.messages[:-1] == called.messages[:-1]
-    shared = planned.messages[-1].content.removesuffix(chat().texts["planner"].strip())
+    task = "planner_after_result" if history[-1].role == "observation" else "planner"
+    shared = planned.messages[-1].content.removesuffix(chat().texts[task].strip())
     assert called.messages[-1].content.startswith(f"{shared}The step to do now: Ask it. Next: caller.\n")
 
 

@@ -42,7 +42,7 @@ async def test_the_planner_decides(body: Json) -> None:
     assert (status, plan["next"], plan["thought"]) == (200, "caller", "I ask sun_times for Oslo.")
     assert plan["text"] == "I ask sun_times for Oslo. Next: caller."
     assert engine.prompts[-1].startswith("system: You answer the user's question with the help of tools")
-    assert "\nuser: When does the sun rise in Oslo?\n\nTask: decide what to do next." in engine.prompts[-1]
+    assert "\nuser: When does the sun rise in Oslo?\n\nTask: write the next thought" in engine.prompts[-1]
 
 
 async def test_a_decision_is_still_forced(body: Json) -> None:

@@ -86,5 +86,5 @@ def test_planner_and_caller_share_the_tokens_before_their_tasks(tokenizer: Promp
     caller = tokenizer.encode(render_chat("caller", CHAT, history=called, tools=[tool]))
     shared = next(place for place, pair in enumerate(zip(planner, caller, strict=False)) if pair[0] != pair[1])
     assert tokenizer.decode(planner[:shared]).endswith("<|im_start|>user\nResult:\n19 <|im_end|>\n\n")
-    assert tokenizer.decode(planner[shared:]).startswith("Task: decide")
+    assert tokenizer.decode(planner[shared:]).startswith("Task: write the next thought")
     assert tokenizer.decode(caller[shared:]).startswith("The step to do now")
