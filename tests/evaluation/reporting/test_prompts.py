@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from support.measured_steps import called, case_of, output_of, run_of
 
-from alpha_umi.roles.template import load_template, render
+from alpha_umi.roles.chat import render_prompt
+from alpha_umi.roles.template import load_any_template, load_template, render
 from alpha_umi.roles.turns import Role, Turn
 from evaluation.files.outputs import RoleText
 from evaluation.files.published import pair
@@ -42,6 +43,12 @@ def test_the_prompts_of_both_roles_are_made_again() -> None:
     labelled = render("caller", template, history=history, tools=CASE.tools, planner_label="planner").text
     models = MODELS | {"caller": {"template": "toolbench", "planner_label": "planner"}}
     assert exact_prompt(item, output(caller, labelled), models) == labelled != called_with
+
+
+def test_a_chat_is_made_again_as_its_messages() -> None:
+    requests = render_prompt("planner", load_any_template("chat"), history=CASE.history, tools=CASE.tools).text
+    message = output(PREDICTION.texts[0], requests)
+    assert exact_prompt(pair(CASE, PREDICTION), message, {"planner": {"template": "chat"}}) == requests
 
 
 def manifest(digest: str) -> dict[Role, dict[str, Any]]:
