@@ -36,12 +36,13 @@ TIMEOUT_S = 1_800.0
 CORES = {"ALPHA_UMI_ROLE_THREADS": str(available_cores())}
 CONFIGURATIONS: Mapping[str, Mapping[str, str]] = {
     "default": {},
+    "default, no speculation": {"ALPHA_UMI_ROLE_SPECULATION": "off"},
     "cores - 1": {"ALPHA_UMI_ROLE_THREADS": str(max(1, available_cores() - 1))},
     "all cores": CORES,
     "all cores, short spins": CORES | {"GOMP_SPINCOUNT": "30000"},
     "all cores, passive": CORES | {"OMP_WAIT_POLICY": "PASSIVE"},
 }
-USUAL = ["default", "all cores", "all cores, passive"]
+USUAL = ["default", "default, no speculation", "all cores", "all cores, passive"]
 
 
 def main(

@@ -120,9 +120,9 @@ class Chunk:
 
 @dataclass(frozen=True)
 class EngineStats:
-    """The engine's load now, and its prefix cache's totals since the start.
+    """The engine's load now, and the totals of its prefix cache and of speculation since the start.
 
-    `running` and `waiting` count generations, `kv_cache_usage` is a share from 0 to 1; the next two count tokens.
+    `running` and `waiting` count generations, `kv_cache_usage` is a share from 0 to 1; the other numbers count tokens.
     `server` is what a remote engine learned about its server, by name.
     """
 
@@ -132,6 +132,8 @@ class EngineStats:
     queried_tokens: int = 0
     hit_tokens: int = 0
     server: Mapping[str, str] = field(default_factory=dict)
+    proposed_tokens: int = 0
+    accepted_tokens: int = 0
 
 
 class Engine(Protocol):

@@ -232,6 +232,7 @@ def _vllm(settings: RoleSettings, folder: Path, context: int, adapters: Mapping[
         gpu_memory_utilization=settings.gpu_memory_utilization,
         threads=settings.threads,
         adapters=adapters,
+        speculation=settings.speculation,
     )
     return VllmEngine(options)
 

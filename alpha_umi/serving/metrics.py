@@ -151,6 +151,8 @@ def _engine(stats: EngineStats) -> Iterable[Family]:
     yield _gauge("kv_cache_usage_ratio", "Share of the KV cache that is in use, 0 to 1", stats.kv_cache_usage)
     yield _counter("prefix_cache_queried_tokens", "Prompt tokens looked up in the prefix cache", stats.queried_tokens)
     yield _counter("prefix_cache_hit_tokens", "Prompt tokens found in the prefix cache", stats.hit_tokens)
+    yield _counter("speculation_proposed_tokens", "Tokens that prompt lookup proposed", stats.proposed_tokens)
+    yield _counter("speculation_accepted_tokens", "Tokens of those that the model accepted", stats.accepted_tokens)
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

@@ -69,6 +69,9 @@ class RoleSettings(BaseSettings):
     threads: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="Threads that compute on a CPU; when unset, so many that other engines fit beside"
     )
+    speculation: Literal["auto", "ngram", "off"] = Field(
+        default="auto", description="Prompt lookup; auto uses it on a CPU without adapters"
+    )
     cache: Path | None = Field(default=None, description="Cache folder for converted weights")
     models_dir: Path = Field(default=Path("models"), description="Role models that ship with the project")
     log_format: LogFormat = "json"

@@ -1,4 +1,4 @@
-"""vLLM in this process: the only module that imports vllm.
+"""vLLM in this process: the only module, with `vllm_worker`, that imports vllm.
 
 The engine is a child process that vLLM starts (`parent_death` kills it when this process dies). It is created in a
 separate thread, so that the HTTP server answers while a model loads.
@@ -35,8 +35,14 @@ from alpha_umi.serving.tokens import PromptTokenizer
 GIB = 2**30
 # For the engine process to exit; vLLM's default of five seconds and the drain would exceed ten.
 SHUTDOWN_S = 3.0
+# The last two to four tokens are looked up in prompt and text; the four that follow the match are proposed.
+NGRAM = {"method": "ngram", "num_speculative_tokens": 4, "prompt_lookup_min": 2, "prompt_lookup_max": 4}
+CPU_WORKER = "alpha_umi.serving.vllm_worker.CpuWorker"
 # The LoRA ranks that vLLM supports.
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+
+
+Speculation = Literal["auto", "ngram", "off"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,8 @@ class VllmOptions:
 
     `context` is the tokens of prompt and answer together; `kv_cache_gib` the size of the KV cache on a CPU;
     `gpu_memory_utilization` the share of a GPU's memory; `threads` the number of CPU threads (None: `engine_threads`).
-    `adapters` are folders of LoRA adapters in peft's format, by adapter name.
+    `adapters` are folders of LoRA adapters in peft's format, by adapter name. `speculation` "auto" is "ngram" on a CPU without
+    adapters.
     `load_format` "dummy" uses random weights, for benchmarks.
     """
 
@@ -57,6 +64,7 @@ class VllmOptions:
     threads: int | None = None
     adapters: Mapping[str, Path] = field(default_factory=dict)
     load_format: Literal["safetensors", "dummy"] = "safetensors"
+    speculation: Speculation = "auto"
 
 
 class VllmEngine:
@@ -135,7 +143,8 @@ class VllmEngine:
         return self._stats
 
     def _note(self, scheduler: Any) -> None:
-        """Add vLLM's `SchedulerStats` of one step, whose prefix cache numbers are those of the step."""
+        """Add vLLM's `SchedulerStats` of one step; prefix cache and speculation have the numbers of the step."""
+        drafts = scheduler.spec_decoding_stats
         self._stats = replace(
             self._stats,
             running=scheduler.num_running_reqs,
@@ -143,6 +152,8 @@ class VllmEngine:
             kv_cache_usage=scheduler.kv_cache_usage,
             queried_tokens=self._stats.queried_tokens + scheduler.prefix_cache_stats.queries,
             hit_tokens=self._stats.hit_tokens + scheduler.prefix_cache_stats.hits,
+            proposed_tokens=self._stats.proposed_tokens + (drafts.num_draft_tokens if drafts else 0),
+            accepted_tokens=self._stats.accepted_tokens + (drafts.num_accepted_tokens if drafts else 0),
         )
 
     def count_tokens(self, prompt: AnyPrompt | str) -> int:
@@ -205,8 +216,9 @@ def _create(options: VllmOptions, note: Callable[[Any], None]) -> Any:
     gpu = not current_platform.is_cpu()
     threads = options.threads or (None if gpu else engine_threads(available_cores()))
     if threads is not None:
-        # For the engine process.
+        # The engine process reads both. Numba, which compiles `NGRAM`, would set OpenMP's threads to its own number.
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+        os.environ["NUMBA_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"].partition(",")[0]
     memory = (
         {"gpu_memory_utilization": options.gpu_memory_utilization}
         if gpu
@@ -228,12 +240,20 @@ def _create(options: VllmOptions, note: Callable[[Any], None]) -> Any:
         disable_log_stats=True,
         # Progress bars are not log lines.
         use_tqdm_on_load=False,
+        **_speculation_arguments(options, gpu=gpu),
         **memory,
         **_adapter_arguments(options.adapters),
     )
     with _logging_config() as logging_config:
         arguments.logging_config = logging_config
         return AsyncLLM.from_engine_args(arguments, stat_loggers=[_stat_logger(note)])
+
+
+def _speculation_arguments(options: VllmOptions, *, gpu: bool) -> dict[str, Any]:
+    """On a GPU and with adapters it was not measured, so there "auto" is "off"."""
+    if options.speculation == "off" or (options.speculation == "auto" and (gpu or options.adapters)):
+        return {}
+    return {"speculative_config": dict(NGRAM)} | ({} if gpu else {"worker_cls": CPU_WORKER})
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
-import os
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -29,6 +28,7 @@ from alpha_umi.serving.remote.chat import ChatEngine
 from alpha_umi.serving.remote.completions import CompletionsEngine
 from alpha_umi.serving.remote.engine import RemoteOptions
 from alpha_umi.serving.scripted import Rule, ScriptedEngine
+from alpha_umi.serving.vllm_engine import VllmEngine, VllmOptions
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -81,9 +81,7 @@ async def engine(request: pytest.FixtureRequest, embedded_model: Path, canary: s
     elif request.param == "remote":
         made = CompletionsEngine(remote_options(request.getfixturevalue("server"), embedded_model))
     else:
-        from alpha_umi.serving.vllm_engine import VllmEngine, VllmOptions
-
-        made = VllmEngine(VllmOptions(embedded_model, CONTEXT, kv_cache_gib=0.25, threads=os.cpu_count()))
+        made = VllmEngine(VllmOptions(embedded_model, CONTEXT, kv_cache_gib=0.25))
     await made.start()
     llm = weakref.ref(made._llm) if hasattr(made, "_llm") else None
     yield made
@@ -214,6 +212,29 @@ async def test_a_repeated_prompt_hits_the_prefix_cache(engine: Engine) -> None:
     prompt_tokens = engine.count_tokens(generation.prompt)
     assert after.queried_tokens - before.queried_tokens == prompt_tokens
     assert prompt_tokens / 2 < after.hit_tokens - before.hit_tokens < prompt_tokens
+
+
+@pytest.mark.engine
+async def test_tokens_of_the_prompt_are_proposed_and_accepted(engine: Engine) -> None:
+    if not isinstance(engine, VllmEngine):
+        pytest.skip("speculation is the matter of an engine in this process")
+    before = engine.stats()
+    await text_of(engine, Generation("Count: one two three, one two three, one two three, one", max_tokens=20))
+    after = engine.stats()
+    assert 0 < after.accepted_tokens - before.accepted_tokens <= after.proposed_tokens - before.proposed_tokens
+
+
+@pytest.mark.engine
+async def test_sampling_obeys_temperature_and_seed_where_tokens_are_proposed(engine: Engine) -> None:
+    if not isinstance(engine, VllmEngine):
+        pytest.skip("speculation is the matter of an engine in this process")
+    greedy = Generation("Count: one two three, one two three, one two three, one", max_tokens=20)
+    cold, seeded = replace(greedy, temperature=0.001, seed=1), replace(greedy, temperature=1.0, seed=7)
+    # The first request fills the prefix cache: a cached prompt may differ from a new one in the last bits.
+    expected = [await text_of(engine, generation) for generation in (greedy, greedy, cold, seeded, seeded)][1:]
+    assert expected[0] == expected[1]
+    assert expected[2] == expected[3]
+    assert [*await asyncio.gather(*(text_of(engine, each) for each in (greedy, cold, greedy)))] == expected[:1] * 3
 
 
 async def test_an_adapter_that_it_does_not_have_is_refused(engine: Engine) -> None:

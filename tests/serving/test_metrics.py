@@ -127,7 +127,10 @@ class Busy(ScriptedEngine):
     """An engine with statistics."""
 
     def stats(self) -> EngineStats:
-        return EngineStats(running=3, waiting=2, kv_cache_usage=0.25, queried_tokens=100, hit_tokens=90)
+        return EngineStats(
+            running=3, waiting=2, kv_cache_usage=0.25,
+            queried_tokens=100, hit_tokens=90, proposed_tokens=40, accepted_tokens=30,
+        )  # fmt: skip
 
 
 class Silent(ScriptedEngine):
@@ -151,6 +154,8 @@ def test_several_roles_share_a_registry_and_show_their_engine_once() -> None:
     assert result.value("alpha_umi_engine_kv_cache_usage_ratio") == 0.25
     assert result.value("alpha_umi_engine_prefix_cache_queried_tokens_total") == 100
     assert result.value("alpha_umi_engine_prefix_cache_hit_tokens_total") == 90
+    assert result.value("alpha_umi_engine_speculation_proposed_tokens_total") == 40
+    assert result.value("alpha_umi_engine_speculation_accepted_tokens_total") == 30
     assert {"planner", "caller", "summarizer"} <= result.label_values()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from alpha_umi.serving import vllm_engine
-from alpha_umi.serving.vllm_engine import VllmEngine, VllmOptions
+from alpha_umi.serving.vllm_engine import Speculation, VllmEngine, VllmOptions
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
@@ -36,3 +36,20 @@ def test_loading_that_fails_after_the_end_says_nothing(monkeypatch: pytest.Monke
     ended.set()
     owner.join(10)
     assert not owner.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("speculation", "gpu", "adapters", "arguments"),
+    [
+        ("auto", False, {}, {"speculative_config", "worker_cls"}),
+        ("ngram", True, {}, {"speculative_config"}),
+        ("auto", True, {}, set()),
+        ("auto", False, {"planner": Path("planner")}, set()),
+        ("off", False, {}, set()),
+    ],
+)
+def test_tokens_are_proposed_where_it_was_measured(
+    speculation: Speculation, gpu: bool, adapters: dict[str, Path], arguments: set[str]
+) -> None:
+    options = VllmOptions(Path("model"), 1_024, adapters=adapters, speculation=speculation)
+    assert vllm_engine._speculation_arguments(options, gpu=gpu).keys() == arguments
