@@ -36,7 +36,7 @@ ALLOWED = {
     "alpha_umi.web": ("alpha_umi.web", "alpha_umi.contract", "alpha_umi.telemetry"),
     "alpha_umi.serving": (
         "alpha_umi.serving", "alpha_umi.web", "alpha_umi.contract", "alpha_umi.roles", "alpha_umi.telemetry",
-        "alpha_umi.atomic",
+        "alpha_umi.atomic", "alpha_umi.plain_text",
     ),
     "services.planner": ("services.planner", "alpha_umi"),
     "services.caller": ("services.caller", "alpha_umi"),

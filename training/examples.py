@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from alpha_umi.contract.validation import explain
 from alpha_umi.roles.template import Prompt
 from alpha_umi.roles.turns import Role
-from alpha_umi.serving.tokens import PromptTokenizer
+from alpha_umi.serving.tokens import PromptTokenizer, TokenizerUnusable
 from training.errors import BackboneUnusable, NoEndOfTurn, PreparedUnusable
 
 Split = Literal["train", "dev"]
@@ -139,11 +139,8 @@ def load_tokenizer(folder: Path) -> PromptTokenizer:
     """The tokenizer of a backbone. Raises `BackboneUnusable`."""
     try:
         return PromptTokenizer(folder)
-    # The library raises no class of its own for a file that it cannot parse.
-    except Exception as error:
-        raise BackboneUnusable(
-            f"{folder}: its tokenizer cannot be loaded: {error}", remedy="restore the files of the backbone"
-        ) from error
+    except TokenizerUnusable as error:
+        raise BackboneUnusable(str(error), remedy="restore the files of the backbone") from error
 
 
 def end_of_turn(text: str, tokenizer: PromptTokenizer) -> int:

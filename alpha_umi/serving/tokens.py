@@ -14,20 +14,33 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, cast
 
+from alpha_umi.plain_text import beginning
 from alpha_umi.roles.template import AnyPrompt, ChatPrompt, Prompt
 from alpha_umi.serving.chat_format import ChatFormat, Piece, read_chat_formats
+from alpha_umi.serving.manifest import ManifestError
 
 CACHED_PROMPTS = 16
 
 
+class TokenizerUnusable(ManifestError):
+    """The tokenizer of a model folder cannot be loaded."""
+
+
 class PromptTokenizer:
-    """The tokenizer of a model folder."""
+    """The tokenizer of a model folder. Raises `TokenizerUnusable`."""
 
     def __init__(self, folder: Path) -> None:
         from transformers import AutoTokenizer
 
-        # Local files only, and never code from the folder.
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        try:
+            # Local files only, and never code from the folder.
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        except Exception as error:  # the library has no class of its own for files that it cannot read
+            reason = f"{type(error).__name__}: {beginning(str(error), 200)}"
+            raise TokenizerUnusable(
+                f"{folder}: its tokenizer cannot be loaded ({reason}); fetch the model again, or name one whose "
+                "tokenizer needs no code of its own"
+            ) from error
         self._folder = folder
         self._specials = {*self._tokenizer.all_special_tokens, *self._tokenizer.get_added_vocab()}
         # Longer ones first, as one may begin another.

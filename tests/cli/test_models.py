@@ -120,6 +120,10 @@ def test_an_instruct_model_is_verified_as_it_is(tmp_path: Path, embedded_model: 
     result = invoke("models", "verify", str(tmp_path))
     assert result.exit_code == 1
     assert "has no chat template, so it is no instruct model" in result.stdout
+    (folder / "tokenizer.json").write_text("{}")
+    result = invoke("models", "verify", str(tmp_path))
+    assert result.exit_code == 1
+    assert "its tokenizer cannot be loaded" in result.stdout
 
 
 @pytest.mark.parametrize("command", ["list", "verify"])

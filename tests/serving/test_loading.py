@@ -334,6 +334,15 @@ def without_chat_template(folder: Path) -> None:
     (folder / "chat_template.jinja").unlink()
 
 
+def with_a_damaged_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text("{}")
+
+
+def with_a_tokenizer_of_its_own(folder: Path) -> None:
+    (folder / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": ["code.Own", null]}}')
+    (folder / "tokenizer.json").rename(folder / "vocab.json")
+
+
 def without_context(folder: Path) -> None:
     (folder / "config.json").write_text("{}")
 
@@ -343,6 +352,8 @@ def without_context(folder: Path) -> None:
     [
         (without_weights, "holds no weights"),
         (without_tokenizer, "has no tokenizer; one of these is needed: tokenizer.json"),
+        (with_a_damaged_tokenizer, r"instruct: its tokenizer cannot be loaded \(.*; fetch the model again"),
+        (with_a_tokenizer_of_its_own, r"instruct: its tokenizer cannot be loaded \(.*no code of its own"),
         (without_chat_template, "has no chat template, so it is no instruct model"),
         (without_context, "names no max_position_embeddings; set ALPHA_UMI_ROLE_MAX_MODEL_LEN"),
         (with_a_pickle, "training_args.bin: this format can run code"),
