@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from alpha_umi.plain_text import beginning
 from alpha_umi.roles.template import ChatPrompt
 from alpha_umi.serving.manifest import ManifestError
 
@@ -27,6 +28,8 @@ CPU_S = 10
 MEMORY_BYTES = 2 << 30
 # The processor time bounds the template; this bounds a machine that hardly runs.
 DEADLINE_S = 180
+# What a template writes around six messages; every prompt has it.
+MOST_CHARACTERS = 100_000
 
 _MARKS = [f"m4rk{number}z" for number in range(6)]
 _BEGINNING, _END = "<think>", "</think>"
@@ -83,7 +86,9 @@ def read_chat_formats(folder: Path, tokenizer: Any) -> dict[bool, ChatFormat]:
     try:
         template = tokenizer.get_chat_template()
     except ValueError as error:
-        reason = "its tokenizer has no chat template, so it is no instruct model"
+        names = ", ".join(tokenizer.chat_template or ())
+        none = "its tokenizer has no chat template, so it is no instruct model"
+        reason = f"none of its chat templates ({names}) is named default" if names else none
         raise ChatTemplateUnusable(f"{folder}: {reason}; {_REMEDY}") from error
     written = _run({"template": template, "special_tokens": tokenizer.special_tokens_map, "cpu_s": CPU_S})
     if isinstance(written, str):
@@ -100,8 +105,11 @@ def _run(request: dict[str, Any]) -> list[dict[str, Any]] | str:
         )
     except subprocess.TimeoutExpired:
         return f"did not end within {DEADLINE_S} s"
-    if ended.returncode:
+    last = ended.stderr.strip().rpartition("\n")[2]
+    if ended.returncode < 0 or last.startswith("MemoryError"):
         return f"takes more than {CPU_S} s of processor time or {MEMORY_BYTES >> 20} MiB of memory; it may loop"
+    if ended.returncode:
+        return f"cannot be run: {beginning(last, 300)}"
     written: list[dict[str, Any]] | str = json.loads(ended.stdout)
     return written
 
@@ -121,7 +129,7 @@ def _main() -> None:
     except MemoryError:
         raise
     except Exception as error:  # of a foreign program
-        written = f"cannot write a conversation: {str(error)[:300] or type(error).__name__}"
+        written = f"cannot write a conversation: {beginning(str(error), 300) or type(error).__name__}"
     json.dump(written, sys.stdout)
 
 
@@ -166,7 +174,12 @@ def _format(render: Callable[[_Conversation, bool], str], conversation: _Convers
 
 
 def _between(text: str, conversation: _Conversation) -> list[str]:
-    """The texts before, between and after the messages. Raises `ValueError` if one is missing or in another place."""
+    """The texts before, between and after the messages.
+
+    Raises `ValueError` if a message is missing or in another place, or if the texts are very long.
+    """
+    if len(text) > MOST_CHARACTERS:
+        raise ValueError(f"it writes more than {MOST_CHARACTERS} characters around six messages")
     parts = []
     for role, mark in conversation:
         part, separator, text = text.partition(mark)

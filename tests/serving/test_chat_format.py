@@ -84,12 +84,12 @@ def test_a_block_that_the_template_begins_is_closed_without_thinking_and_left_to
 class Tokenizer:
     """What the format is read from."""
 
-    template: str
+    chat_template: str
 
     special_tokens_map = TOKENS
 
     def get_chat_template(self) -> str:
-        return self.template
+        return self.chat_template
 
 
 def test_the_format_is_read_in_a_process_of_its_own() -> None:
@@ -103,6 +103,8 @@ def test_the_format_is_read_in_a_process_of_its_own() -> None:
         ("{{ 'x' * 99999999999 }}", "it may loop"),
         ("{{ raise_exception('not today') }}", "cannot write a conversation: not today"),
         ("{% for m in messages %}", "cannot write a conversation: Unexpected end of template"),
+        ("{{ raise_exception('two\nlines \x1b[1m') }}", r"cannot write a conversation: two lines ␛\[1m"),
+        ("{{ 'x' * 100001 }}" + CHATML, "writes more than 100000 characters around six messages"),
         ("{{ messages.__class__ }}{{ ''.__class__.__mro__ }}", "cannot write a conversation"),
         (
             "{% for m in messages %}{{ loop.index }}: {{ m.content }}\n{% endfor %}",
@@ -117,10 +119,25 @@ def test_a_template_that_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPat
     assert "name another instruct model" in str(refused.value)
 
 
-def test_a_model_without_a_chat_template_is_refused(embedded_model: Path, tmp_path: Path) -> None:
+def test_a_process_that_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_format, "CPU_S", "x")
+    with pytest.raises(ChatTemplateUnusable, match="its chat template cannot be run: TypeError"):
+        read_chat_formats(Path("m"), Tokenizer(CHATML))
+
+
+@pytest.mark.parametrize(
+    ("templates", "reason"),
+    [
+        (None, "its tokenizer has no chat template, so it is no instruct model"),
+        ({"rag": CHATML, "tool_use": CHATML}, r"none of its chat templates \(rag, tool_use\) is named default"),
+    ],
+)
+def test_a_model_without_a_chat_template_is_refused(
+    embedded_model: Path, tmp_path: Path, templates: dict[str, str] | None, reason: str
+) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / name).write_bytes((embedded_model / name).read_bytes())
     tokenizer = PromptTokenizer(tmp_path)
-    tokenizer._tokenizer.chat_template = None
-    with pytest.raises(ChatTemplateUnusable, match="its tokenizer has no chat template, so it is no instruct model"):
+    tokenizer._tokenizer.chat_template = templates
+    with pytest.raises(ChatTemplateUnusable, match=reason):
         tokenizer.encode(CHAT)
