@@ -79,8 +79,9 @@ class Generation:
 
     A `Prompt` or `ChatPrompt` holds text of users and tools: only the template's own markers become special tokens. A
     plain string is the operator's and is tokenized unchanged. `continuation` is text that the model has begun, and
-    continues. An engine's text may begin with a block `<think>...</think>`; `stop` and `constraint` apply after it.
-    `stop` strings end the generation and are part of its text. `adapter` names one of the engine's LoRA adapters; an
+    continues. `stop` strings end the generation and are part of its text. An engine's text may begin with a block
+    `<think>...</think>`. On a chat server `stop` and `constraint` apply after it; elsewhere they apply from the
+    beginning of the text, so a constraint excludes the block. `adapter` names one of the engine's LoRA adapters; an
     engine with adapters refuses a generation without one.
     """
 

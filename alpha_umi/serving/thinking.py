@@ -62,12 +62,13 @@ class _Block:
             thoughts, _, rest = self._held.partition(END_OF_THINK)
             self._place, self._thoughts, self._held = "behind", self._visible(thoughts.strip()), rest
         if self._place == "behind" and (text := self._held.lstrip()):
-            self._place, self._held = "after", self._thoughts + text
+            self._place, self._held = "after", text
         return self.release() if self._place == "after" else ""
 
     def release(self) -> str:
-        """What is held back."""
-        text, self._held = self._held, ""
+        """What is held back: the thoughts, too, if no text follows them."""
+        text = self._thoughts + self._held
+        self._thoughts = self._held = ""
         return text
 
     def _visible(self, thoughts: str) -> str:

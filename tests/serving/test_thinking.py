@@ -26,6 +26,7 @@ async def read(pieces: Sequence[str], *, shown: bool = False) -> str:
         ("<think>Is it warm?</think>It is.", "It is.", "Is it warm?\nIt is."),
         ("\n<think>\nHm.\n</think>\n\nIt is.", "It is.", "Hm.\nIt is."),
         ("<think></think>It is.", "It is.", "It is."),
+        ("<think>It is warm.</think>\n", "", "It is warm."),
         (
             "<think>Next: caller? No.</think>Next: conclusion.",
             "Next: conclusion.",
