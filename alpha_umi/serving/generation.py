@@ -16,7 +16,15 @@ from alpha_umi.contract.roles import RenderAnswer, RoleAnswer, Sampling, Timings
 from alpha_umi.roles.chat import render_prompt
 from alpha_umi.roles.errors import ContextExceeded, UnreadableOutput
 from alpha_umi.roles.fitting import fit
-from alpha_umi.roles.template import AnyPrompt, AnyTemplate, ChatPrompt, UnknownTemplate, load_any_template
+from alpha_umi.roles.template import (
+    AnyPrompt,
+    AnyTemplate,
+    ChatPrompt,
+    ChatTemplate,
+    UnknownTemplate,
+    load_any_template,
+    template_names,
+)
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.assembly import RoleContext
 from alpha_umi.serving.engine import Chunk, EngineDead, EngineRefused, EngineUnavailable, Generation, PromptTooLong
@@ -70,7 +78,7 @@ async def fit_prompt(
     `answer_tokens` are reserved for the answer. Tokenizing runs in a thread, because a long history takes a while and
     other requests must not wait for it. Raises `ServiceError`: `unknown-template`, `context-exceeded`.
     """
-    chosen = host.model.template if template is None else _template(template)
+    chosen = host.model.template if template is None else _template(template, host.model.template)
 
     def fitted() -> FittedPrompt:
         result = fit(
@@ -107,11 +115,16 @@ def _too_long(error: ContextExceeded, context: int, answer_tokens: int, *, with_
     return ServiceError("context-exceeded", str(error), field="tools", remedy=remedy)
 
 
-def _template(name: str) -> AnyTemplate:
+def _template(name: str, served: AnyTemplate) -> AnyTemplate:
     try:
-        return load_any_template(name)
+        template = load_any_template(name)
     except UnknownTemplate as error:
         raise ServiceError("unknown-template", str(error), field="template") from error
+    if isinstance(template, ChatTemplate) and not isinstance(served, ChatTemplate):
+        # The model's own chat template was not run when the model was loaded, and is never run for a request.
+        detail = f"{name} needs a model that is served as it is, and this one is served with {served.name}"
+        raise ServiceError("unknown-template", detail, field="template", remedy=f"name {', '.join(template_names())}")
+    return template
 
 
 @dataclass
@@ -156,8 +169,8 @@ class GenerationSession:
     """The generations of one request: the prompt, the sampling options, and the statistics of all of them.
 
     A repair replaces `fitted`, which `fit_again` makes once more; `prompt_sha256` is that of the first prompt that
-    was answered. `cut_at` is the token limit of the
-    newest generation if it ended its text, `call_unfinished` whether it ended a call so.
+    was answered. `cut_at` is the token limit of the newest generation if it ended its text, `call_unfinished` whether
+    it ended a call so.
     """
 
     context: RoleContext

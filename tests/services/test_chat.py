@@ -80,6 +80,24 @@ async def test_render_shows_what_the_model_reads(role: Role, body: Json) -> None
     assert len(engine.prompts) == 1  # the canary alone
 
 
+async def test_a_trained_models_service_renders_no_chat(body: Json) -> None:
+    async with client_of(application("planner", planner.create_router, scripted(), template="toolbench")) as client:
+        response = await client.post("/v1/plan/render", json={**body, "template": "chat"})
+    problem = response.json()
+    assert (response.status_code, problem["type"]) == (422, "urn:alpha-umi:problem:unknown-template")
+    assert "this one is served with toolbench" in problem["detail"]
+    assert problem["errors"][0] | {"message": ""} == {
+        "field": "template",
+        "message": "",
+        "remedy": "name toolbench, toolbench-im-end",
+    }
+
+
+async def test_thoughts_without_text_are_the_rationale_of_a_forced_decision(body: Json) -> None:
+    status, plan, _ = await ask("planner", ["<think>I ask.</think>", " caller."], body, thinking=True)
+    assert (status, plan["thought"], plan["next"]) == (200, "I ask.", "caller")
+
+
 THOUGHTS = "<think>Next: give up? No, I can ask.\nNext: caller it is.</think>\n\nI ask. Next: caller."
 
 
