@@ -23,7 +23,7 @@ from rich.console import Console
 from alpha_umi import telemetry
 from alpha_umi.roles.turns import Role
 from cli.errors import EngineFailed, UsageProblem
-from cli.local.models import ensure_models, located, role_folders
+from cli.local.models import ensure_models, located, role_folders, usual_context
 from cli.local.services import ANSWER_TOKENS, CONTEXT, KV_CACHE_GIB
 from cli.local.state import ROLES
 from cli.local.supervisor import READY_TIMEOUT_S, last_lines
@@ -114,13 +114,12 @@ def _settings(models: Collection[Path]) -> RoleSettings:
     The caches of all engines share as much memory as those of three services. All cores are used, but no core by two
     threads, which would wait for each other. Raises `UsageProblem`, `ManifestError`.
     """
-    from alpha_umi.serving.manifest import load_manifest
     from alpha_umi.serving.processor import available_cores
     from alpha_umi.serving.settings import RoleSettings, faults
 
     engines = len(models) or 1
     usual: dict[str, Any] = {
-        "max_model_len": min([CONTEXT, *(load_manifest(model).context for model in models)]),
+        "max_model_len": min([CONTEXT, *map(usual_context, models)]),
         "kv_cache_gib": len(ROLES) * KV_CACHE_GIB / engines,
         "gpu_memory_utilization": GPU_SHARE / engines,
         "threads": max(1, available_cores() // engines),

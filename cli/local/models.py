@@ -29,7 +29,7 @@ from alpha_umi.serving.weights.checkpoint import CONFIG, read_plain_model
 from alpha_umi.serving.weights.hub import is_hub_id, locate
 from alpha_umi.serving.weights.model_folder import cache_folder
 from cli.errors import CommandError, UsageProblem
-from cli.local.services import ROOT, SINGLE, ModelFolders
+from cli.local.services import CONTEXT, ROOT, SINGLE, ModelFolders
 from cli.local.state import ROLES, SHARED, RunRecord, ServiceRecord
 
 if TYPE_CHECKING:
@@ -55,7 +55,11 @@ def ensure_models(
     roles as it is. Raises `CommandError`.
     """
     if model is not None:
-        return ModelFolders(dict.fromkeys(roles, located(model, console)), template=CHAT)
+        folder = located(model, console)
+        try:
+            return ModelFolders(dict.fromkeys(roles, folder), template=CHAT, context=usual_context(folder))
+        except ManifestError as error:
+            raise CommandError(f"--model: {error}") from error
     folders = {} if named is None else role_folders(located(named, console, roles), roles)
     if not folders and (own := environment.get("ALPHA_UMI_ROLE_MODEL")):
         return ModelFolders(dict.fromkeys(roles, located(own, console)))
@@ -75,6 +79,16 @@ def ensure_models(
     if untuned:
         _warn_untuned(console, untuned)
     return ModelFolders(prepared)
+
+
+def usual_context(folder: Path) -> int:
+    """The context that commands give a model, in tokens: less than usual if the model holds less.
+
+    Raises `ManifestError`.
+    """
+    has_manifest = (folder / MANIFEST_FILE).exists()
+    longest = load_manifest(folder).context if has_manifest else read_plain_model(folder, weights=False).context
+    return min(CONTEXT, longest or CONTEXT)
 
 
 def located(reference: str, console: Console, roles: Collection[Role] = ()) -> Path:
@@ -239,7 +253,7 @@ def _verified_as_it_is(path: Path) -> ModelFolder:
     try:
         read_plain_model(path)
         PromptTokenizer(path).encode(CHAT_CANARY.prompt)
-    except (ManifestError, OSError, ValueError) as error:
+    except ManifestError as error:
         return ModelFolder(path, None, str(error))
     return ModelFolder(path, None, lacks=_LACKS)
 

@@ -97,10 +97,14 @@ class Ports:
 
 @dataclass(frozen=True)
 class ModelFolders:
-    """The folder of each role's model. `template`: the template of all of them, unless the environment names one."""
+    """The folder of each role's model.
+
+    `template` and `context` (in tokens) are those of all of them, unless the environment names others.
+    """
 
     of_role: Mapping[Role, Path]
     template: str | None = None
+    context: int = CONTEXT
 
     def of_process(self, name: str) -> Path:
         """The folder that a process serves; that of all three roles has one for all of them."""
@@ -136,8 +140,10 @@ def _role_service(name: str, port: int, engines: ModelFolders | Script, token: s
         "ALPHA_UMI_ROLE_TOKEN": token,
         **_engine(name, engines),
     }
-    template = engines.template if isinstance(engines, ModelFolders) else None
-    defaults = _bounds(name) | ({} if template is None else {"ALPHA_UMI_ROLE_TEMPLATE": template})
+    defaults = _bounds(name)
+    if isinstance(engines, ModelFolders):
+        defaults["ALPHA_UMI_ROLE_MAX_MODEL_LEN"] = str(engines.context)
+        defaults |= {} if engines.template is None else {"ALPHA_UMI_ROLE_TEMPLATE": engines.template}
     module = "services.shared" if name == SHARED else f"services.{name}"
     return Service(name, _module(module), port, environment, defaults)
 
@@ -146,7 +152,6 @@ def _bounds(name: str) -> dict[str, str]:
     answer = ANSWER_TOKENS.get(name)
     return {
         **({} if answer is None else {"ALPHA_UMI_ROLE_MAX_TOKENS": str(answer)}),
-        "ALPHA_UMI_ROLE_MAX_MODEL_LEN": str(CONTEXT),
         "ALPHA_UMI_ROLE_KV_CACHE_GIB": str(KV_CACHE_GIB * (len(ROLES) if name == SHARED else 1)),
         "ALPHA_UMI_ROLE_THREADS": str(os.cpu_count() or 1),
     }

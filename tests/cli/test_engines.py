@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from support.model_hub import ModelHub
+from support.plain_models import write_plain_model
 
 from alpha_umi.roles.turns import Role
 from alpha_umi.serving.manifest import load_manifest, write_manifest
 from alpha_umi.serving.weights.adapters import FAMILY
 from alpha_umi.serving.weights.hub import hub_reference
+from cli.errors import CommandError
 from cli.local import models
 from cli.local.models import ensure_models
-from cli.local.state import ROLES
+from cli.local.services import Ports, service_table
+from cli.local.state import ROLES, StateFolder
 
 
 @pytest.fixture
@@ -65,6 +69,24 @@ def test_a_model_of_the_hub_serves_every_role_from_its_snapshot(model_hub: Model
     assert {hub_reference(folder) for folder in folders.values()} == {f"org/tiny@{commit}"}
     assert "Fetching org/tiny" in output.getvalue()
     assert "100%" in output.getvalue()
+
+
+@pytest.mark.parametrize(("longest", "context"), [(2_048, "2048"), (32_768, "4096")])
+def test_an_instruct_model_gets_no_longer_context_than_it_holds(
+    tmp_path: Path, embedded_model: Path, longest: int, context: str
+) -> None:
+    folder = write_plain_model(tmp_path / "instruct", embedded_model)
+    (folder / "config.json").write_text(json.dumps({"max_position_embeddings": longest}))
+    folders = ensure_models(Console(), ROLES, model=str(folder))
+    roles, _ = service_table(
+        Ports(tools=None, shared=True), folders, state=StateFolder(tmp_path), token="secret", tool_sources=None
+    )
+    assert roles.defaults["ALPHA_UMI_ROLE_MAX_MODEL_LEN"] == context
+
+
+def test_a_folder_that_is_no_model_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"^--model: .*config.json: No such file"):
+        ensure_models(Console(), ROLES, model=str(tmp_path))
 
 
 def test_there_is_no_warning_if_each_role_has_its_model(shipped: Path, embedded_model: Path) -> None:

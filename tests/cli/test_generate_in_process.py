@@ -20,6 +20,7 @@ import structlog
 from rich.console import Console
 from support.generated_suites import sums_file
 from support.model_hub import ModelHub, files_of
+from support.plain_models import TokenizingEngine, write_plain_model
 from support.role_apps import CANARY_PROMPT, scripted
 from support.serving_on_loopback import until
 from support.system import call
@@ -117,6 +118,19 @@ def test_a_chat_server_needs_no_models_here(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("ALPHA_UMI_ROLE_MODEL", "org/other")
     with pytest.raises(UsageProblem, match="ALPHA_UMI_ROLE_MODEL is set"):
         load_roles(ModelChoice(), ROLES, Console())
+
+
+def test_an_instruct_model_needs_no_manifest(
+    tmp_path: Path, embedded_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alpha_umi.serving.loading._vllm", TokenizingEngine)
+    folder = write_plain_model(tmp_path / "instruct", embedded_model)
+    (folder / "config.json").write_text('{"max_position_embeddings": 2048}')
+    with pytest.raises(UsageProblem, match="a model folder needs this file"):
+        load_roles(ModelChoice(model=str(folder)), ROLES, Console())
+    monkeypatch.setenv("ALPHA_UMI_ROLE_TEMPLATE", "chat")
+    roles = load_roles(ModelChoice(model=str(folder)), ROLES, Console())
+    assert {(engine.model.name, engine.engine.context) for engine in roles.engines.values()} == {("instruct", 2_048)}
 
 
 def roles_of(engine: ScriptedEngine, canary: str = CANARY, roles: Sequence[Role] = ROLES) -> LoadedRoles:
