@@ -51,12 +51,11 @@ LEFT_OUT = {
     "ALPHA_UMI_SECRETS_KEY_FILE": "the key comes from .env, as the other secrets",
     "ALPHA_UMI_ROLE_ENGINE": "each image holds its engine",
     **dict.fromkeys(
-        [f"ALPHA_UMI_ROLE_REMOTE_{name}" for name in ("URL", "MODEL", "KEY", "API", "EXTENSIONS")],
+        [f"ALPHA_UMI_ROLE_REMOTE_{name}" for name in ("API", "URL", "MODEL", "KEY", "EXTENSIONS")],
         "role services have a network without a way out to another server's engine",
     ),
     "ALPHA_UMI_ROLE_SCRIPT": "for tests",
     "ALPHA_UMI_ROLE_CACHE": "images keep caches in XDG_CACHE_HOME, where a volume is mounted",
-    "ALPHA_UMI_ROLE_MAX_TOKENS": "differs by role; each has its own default, and a request may set another",
 }
 
 
