@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -87,7 +88,17 @@ class RoleSettings(BaseSettings):
         # Errors and logs contain addresses.
         if url is not None and (url.username or url.password):
             raise ValueError("must not hold credentials; put the key into ALPHA_UMI_ROLE_REMOTE_KEY")
+        if url is not None and (url.query is not None or url.fragment is not None):
+            raise ValueError("must end with the path of the API, without `?` and `#`")
         return url
+
+    @field_validator("remote_key")
+    @classmethod
+    def _fits_header(cls, key: SecretStr | None) -> SecretStr | None:
+        # The error of an HTTP library would quote it.
+        if key is not None and re.fullmatch(r"[!-~]+", key.get_secret_value()) is None:
+            raise ValueError("must be ASCII without spaces and line breaks, as a header can hold it")
+        return key
 
     @property
     def is_chat(self) -> bool:
@@ -104,10 +115,12 @@ class RoleSettings(BaseSettings):
         """Whether a chat server has the model, so that nothing of it is needed here."""
         return self.engine == "remote" and self.remote_api == "chat"
 
-    @field_validator("token", "adapters", "template", mode="before")
+    @field_validator(
+        "token", "model", "adapters", "template", "remote_url", "remote_model", "remote_key", mode="before"
+    )
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
-        """An empty token would admit requests with an empty one; compose sets the others to nothing."""
+        """An empty token would admit requests with an empty one; compose and scripts set the others to nothing."""
         return None if value == "" else value
 
 

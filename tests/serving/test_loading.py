@@ -390,5 +390,6 @@ def test_a_setting_that_does_not_exist_is_named(name: str, value: str) -> None:
 
 
 def test_empty_settings_are_unset() -> None:
-    settings = RoleSettings.model_validate({"template": "", "adapters": ""})
-    assert (settings.template, settings.adapters, settings.is_chat) == (None, None, False)
+    names = ("template", "model", "adapters", "remote_url", "remote_model", "remote_key")
+    settings = RoleSettings.model_validate(dict.fromkeys(names, ""))
+    assert [getattr(settings, name) for name in names] == [None] * len(names)

@@ -30,7 +30,7 @@ from alpha_umi.serving.manifest import write_manifest
 from alpha_umi.serving.remote.completions import CompletionsEngine
 from alpha_umi.serving.remote.engine import RemoteOptions
 from alpha_umi.serving.scripted import CANARY as SCRIPTED_CANARY
-from alpha_umi.serving.settings import RoleSettings, UnusableSettings
+from alpha_umi.serving.settings import RoleSettings, UnusableSettings, faults
 from services.planner import create_router as planner_router
 
 KEY = "sk-secret-of-the-server"
@@ -324,11 +324,21 @@ def test_a_missing_remote_setting_is_named(folder: Path, missing: str) -> None:
         load_role("planner", RoleSettings(engine="remote", model=folder, **given))
 
 
-@pytest.mark.parametrize("url", ["gpu:8000", "ftp://gpu", "http://user:secret@gpu:8000"])
+@pytest.mark.parametrize(
+    "url", ["gpu:8000", "ftp://gpu", "http://user:secret@gpu:8000", "http://gpu:8000/v1?key=1", "http://gpu:8000/#v1"]
+)
 def test_an_address_that_cannot_be_one_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALPHA_UMI_ROLE_REMOTE_URL", url)
     with pytest.raises(ValidationError, match="remote_url"):
         RoleSettings()
+
+
+@pytest.mark.parametrize("key", [f"{KEY}\n", f"{KEY} ", f"{KEY}é"])
+def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(key: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        RoleSettings(remote_key=SecretStr(key))
+    assert faults(refused.value).startswith("ALPHA_UMI_ROLE_REMOTE_KEY: ")
+    assert KEY not in f"{refused.value} {faults(refused.value)}"
 
 
 def test_the_key_is_never_shown(tokenizer: Path) -> None:
