@@ -89,10 +89,11 @@ def load_shared(roles: Sequence[Role], settings: RoleSettings) -> dict[Role, Rol
     if settings.is_chat_server:
         server = SharedEngine(_chat_engine(settings))
         return {role: RoleEngine(server.view(role), _chat_model(role, settings)) for role in roles}
-    folder = _located(settings.model) if settings.model else _embedded_backbone(settings)
+    located = _located(settings.model, weights=settings.runs_model) if settings.model else None
+    folder = located or _embedded_backbone(settings)
     if settings.is_chat and settings.adapters is None:
         return load_folders(dict.fromkeys(roles, folder), settings)
-    backbone = verify(folder)
+    backbone = verify(folder, weights=settings.runs_model)
     adapters = _adapter_folders(roles, settings)
     manifests = {role: _check_adapter(path, role, folder) for role, path in adapters.items()}
     context = min(manifest.context for manifest in (backbone, *manifests.values()))

@@ -182,6 +182,15 @@ def test_adapters_of_the_hub_are_served_with_their_commit_and_the_backbones(
     )
 
 
+def test_a_server_elsewhere_needs_no_weights_of_a_backbone(
+    models: Path, model_hub: ModelHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "_remote", lambda *_: ScriptedEngine([]))
+    model_hub.add("org/tiny").commit(files_of(models / "backbone"))
+    load_shared(ROLES, RoleSettings(engine="remote", model="org/tiny", adapters=models / "adapters"))
+    assert not [*Path(constants.HF_HUB_CACHE).rglob("*.safetensors")]
+
+
 def test_the_service_ends_with_one_line_on_a_model_that_the_hub_lacks(model_hub: ModelHub, free_port: int) -> None:
     environment = {
         "ALPHA_UMI_ROLE_PORT": str(free_port),
