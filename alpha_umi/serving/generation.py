@@ -37,8 +37,10 @@ from alpha_umi.serving.thinking import without_thinking
 RETRY_TEMPERATURE = 0.7
 # How many times the token limit the repair of an unfinished call has, as far as the context leaves them.
 REPAIR_ROOM = 2
-# Times that a prompt is fitted again after a server refused it as too long; each lowers what seems to fit by a fifth.
+# Times that a prompt is fitted again after a server refused it as too long, and the share of the room that is left each
+# time. It applies to this request alone: the next one may be refused for another reason, or not at all.
 MAX_REFUSALS = 8
+REFUSED_SHARE = 0.8
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,13 @@ async def fit_prompt(
     tools: Sequence[Tool] = (),
     answer_tokens: int,
     template: str | None = None,
+    share: float = 1.0,
 ) -> FittedPrompt:
     """Render the role's prompt; shorten the history where prompt and answer exceed the context.
 
-    `answer_tokens` are reserved for the answer. Tokenizing runs in a thread, because a long history takes a while and
-    other requests must not wait for it. Raises `ServiceError`: `unknown-template`, `context-exceeded`.
+    `answer_tokens` are reserved for the answer, and the prompt gets a `share` of the others. Tokenizing runs in a
+    thread, because a long history takes a while and other requests must not wait for it. Raises `ServiceError`:
+    `unknown-template`, `context-exceeded`.
     """
     chosen = host.model.template if template is None else _template(template, host.model.template)
 
@@ -91,7 +95,7 @@ async def fit_prompt(
                 thinking=host.model.thinking,
             ),
             history,
-            budget=host.engine.context - answer_tokens,
+            budget=int(share * (host.engine.context - answer_tokens)),
             count=host.engine.count_tokens,
         )
         return FittedPrompt(result.prompt, result.tokens, chosen, result.truncated)
@@ -177,7 +181,7 @@ class GenerationSession:
     request: Sampling
     request_id: str
     fitted: FittedPrompt
-    fit_again: Callable[[], Awaitable[FittedPrompt]]
+    fit_again: Callable[..., Awaitable[FittedPrompt]]
     prompt_sha256: str
     stats: GenerationStats = field(default_factory=GenerationStats)
     cut_at: int | None = None
@@ -254,9 +258,13 @@ class GenerationSession:
     async def stream(self, generation: Generation) -> AsyncIterator[str]:
         """Generate piece by piece. Raises `ServiceError` when the engine is dead, unavailable, or refuses.
 
-        A prompt that a server refuses as too long is fitted again, by what the engine learned from the refusal.
+        A prompt that a server refuses as too long is fitted again, into the context that the server names, or else into
+        less. Raises `ServiceError` when the engine is dead, unavailable, or refuses, and `output-unreadable` for a
+        block that does not end.
         """
+        engine, share = self.context.host.engine, 1.0
         for _ in range(MAX_REFUSALS):
+            context = engine.context
             try:
                 async with contextlib.aclosing(self._pieces(generation)) as pieces:
                     async for piece in pieces:
@@ -264,7 +272,9 @@ class GenerationSession:
                 return
             except PromptTooLong as error:
                 refusal = error
-            self.fitted = await self.fit_again()
+            if engine.context == context:
+                share *= REFUSED_SHARE
+            self.fitted = await self.fit_again(share=share)
             if self.stats.first_token is None:
                 self.prompt_sha256 = self.fitted.sha256
             generation = replace(generation, prompt=self.fitted.prompt)

@@ -27,6 +27,7 @@ from alpha_umi.serving.loading import load_role, load_shared
 from alpha_umi.serving.remote.chat import ChatEngine
 from alpha_umi.serving.remote.engine import RemoteOptions
 from alpha_umi.serving.remote.errors import Server
+from alpha_umi.serving.remote.lengths import Lengths
 from alpha_umi.serving.remote.wire import is_same_model
 from alpha_umi.serving.scripted import CANARY
 from alpha_umi.serving.settings import RoleSettings, UnusableSettings
@@ -212,15 +213,17 @@ LONG = ChatPrompt((Message("user", "word " * 5_000),))
 
 
 @pytest.mark.parametrize("make", ["vllm", "sglang", "llama_cpp"])
-async def test_a_prompt_that_is_too_long_teaches_the_context(serve: Serve, make: str) -> None:
+async def test_a_prompt_that_is_too_long_teaches_the_context_and_nothing_of_other_prompts(
+    serve: Serve, make: str
+) -> None:
     server = MAKES[make](context=1_000, entry={})
     async with engine_on(server, serve) as engine:
         short = ChatPrompt((Message("user", "a " * 1_100),))
         before = engine.count_tokens(short)
-        for context, grows in ((1_000, False), (1_000, True)):
+        for _ in range(2):
             with pytest.raises(PromptTooLong):
                 await text_of(engine, prompt=short)
-            assert (engine.context, engine.count_tokens(short) > before) == (context, grows)
+            assert (engine.context, engine.count_tokens(short)) == (1_000, before)
 
 
 @pytest.mark.parametrize(
@@ -254,6 +257,14 @@ async def test_lengths_follow_the_servers_own_count(serve: Serve) -> None:
         await text_of(engine, prompt=LONG)
         after = engine.count_tokens(LONG)
         assert 5_000 < after < 5_000 * 1.2 < before
+
+
+def test_dense_prompts_make_no_other_prompt_look_cut() -> None:
+    lengths = Lengths()
+    for _ in range(8):
+        lengths.learn("1 2 " * 1_000, 4_000)
+    assert not lengths.is_cut("word " * 1_000, 1_000)
+    assert lengths.is_cut("word " * 1_000, 500)
 
 
 async def test_a_server_that_counts_no_tokens_is_estimated(serve: Serve) -> None:

@@ -158,21 +158,13 @@ class ChatEngine(RemoteEngine):
     async def _counted_chunks(self, generation: Generation, form: Form, request_id: str) -> AsyncGenerator[Chunk, None]:
         """The chunks of an answer, with an estimate of the prompt's tokens until the server's count comes."""
         sent = self._sent(generation, form)
-        estimate, context, counted = self._lengths.estimate(sent), self.context, 0
-        try:
-            async with contextlib.aclosing(
-                self.send(generation, self._exchange(generation, form), request_id)
-            ) as chunks:
-                async for chunk in chunks:
-                    if chunk.prompt_tokens != counted:
-                        counted = chunk.prompt_tokens
-                        self._learn(sent, counted)
-                    yield replace(chunk, prompt_tokens=counted or estimate)
-        except PromptTooLong:
-            # If the server named a shorter context, that was the reason.
-            if self.context == context and estimate <= context:
-                self._lengths.learn_refusal()
-            raise
+        estimate, counted = self._lengths.estimate(sent), 0
+        async with contextlib.aclosing(self.send(generation, self._exchange(generation, form), request_id)) as chunks:
+            async for chunk in chunks:
+                if chunk.prompt_tokens != counted:
+                    counted = chunk.prompt_tokens
+                    self._learn(sent, counted)
+                yield replace(chunk, prompt_tokens=counted or estimate)
 
     def _learn(self, sent: ChatPrompt, tokens: int) -> None:
         self._counts = True

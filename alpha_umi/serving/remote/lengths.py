@@ -18,11 +18,9 @@ MARGIN = 1.1
 MESSAGE_TOKENS = 8
 _COUNTS = 8
 _SHORTEST_COUNTED = 500
-# A prompt with more bytes per token than this, or than so many times the most of the last counts, was not read to its
-# end. Ollama reads half of its context then.
+# A prompt with more bytes per token than this was not read to its end. Ollama reads half of its context then. Counts of
+# other prompts are no measure: English has four times as many bytes per token as digits.
 _MOST_BYTES_PER_TOKEN = 8.0
-_MOST_GROWTH = 1.8
-_REFUSED = 0.8
 
 
 class Lengths:
@@ -46,19 +44,11 @@ class Lengths:
     def learn(self, prompt: AnyPrompt | str, tokens: int) -> None:
         """Note the server's count of a prompt."""
         if _bytes(prompt) >= _SHORTEST_COUNTED and tokens > self._fixed:
-            self._note(_bytes(prompt) / (tokens - self._fixed))
-
-    def learn_refusal(self) -> None:
-        """Note that a prompt has more tokens than its estimate."""
-        self._note(_REFUSED * min(self._ratios, default=BYTES_PER_TOKEN))
+            self._ratios = (*self._ratios, _bytes(prompt) / (tokens - self._fixed))[-_COUNTS:]
 
     def is_cut(self, prompt: AnyPrompt | str, tokens: int) -> bool:
         """Whether the server read only a part of a prompt, by the `tokens` that it counted."""
-        most = _MOST_GROWTH * max(self._ratios) if self._ratios else _MOST_BYTES_PER_TOKEN
-        return _bytes(prompt) >= _SHORTEST_COUNTED and _bytes(prompt) > most * tokens
-
-    def _note(self, ratio: float) -> None:
-        self._ratios = (*self._ratios, ratio)[-_COUNTS:]
+        return _bytes(prompt) >= _SHORTEST_COUNTED and _bytes(prompt) > _MOST_BYTES_PER_TOKEN * tokens
 
 
 def _messages(prompt: AnyPrompt | str) -> int:
