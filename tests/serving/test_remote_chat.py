@@ -112,6 +112,12 @@ async def test_a_server_with_tools_alone_has_to_call_one(serve: Serve) -> None:
         assert json.loads(await text_of(engine, constraint=answer_grammar('{"enum": ["a"]}'))) == "a"
 
 
+async def test_a_tool_may_have_the_name_that_stands_for_another(serve: Serve) -> None:
+    async with engine_on(hosted(ways={"tools"}), serve) as engine:
+        tools = [Tool("get weather", parameters=CITY), Tool("tool_0")]
+        assert parse_call(await text_of(engine, constraint=call_grammar(tools))).name == "get weather"
+
+
 async def test_a_text_that_has_begun_is_continued(serve: Serve) -> None:
     one, other = vllm(), ollama()
     for server in (one, other):
@@ -289,6 +295,9 @@ async def test_another_model_than_named_is_refused(serve: Serve) -> None:
         ("gpt-4o", "gpt-4o-2024-08-06", True),
         ("gpt-4o", "gpt-4o-mini", False),
         ("qwen3", "qwen3:latest", True),
+        ("qwen3", "qwen3:8b", False),
+        ("small-3", "small-3-5-large", False),
+        ("small", "small-2503", True),
         ("org/small", "small", True),
         ("org/small", "other/small", False),
         ("sonnet-latest", "sonnet-20261022", True),
@@ -299,8 +308,8 @@ def test_names_of_one_model(named: str, answering: str, same: bool) -> None:
 
 
 @dataclass
-class Garbage(ChatServer):
-    """Streams a text that is no answer."""
+class Written(ChatServer):
+    """Streams a text that is written already."""
 
     text: str = ""
 
@@ -313,14 +322,27 @@ class Garbage(ChatServer):
     [
         ("data: {broken\n\n", EngineRefused),
         ('data: {"choices": [{"delta": {"content": 7}}]}\n\n', EngineRefused),
+        ('data: {"choices": [{"delta": {}, "finish_reason": "content_filter"}]}\n\n', EngineRefused),
         ("\x00\x01 garbage \n\n", EngineUnavailable),
         ('data: {"choices": [{"delta": {"content": "half"}}]}\n\n', EngineUnavailable),
     ],
 )
 async def test_a_stream_of_garbage_is_a_typed_error(serve: Serve, text: str, error: type[Exception]) -> None:
     with pytest.raises(error):
-        async with engine_on(Garbage(text=text), serve):
+        async with engine_on(Written(text=text), serve):
             pass
+
+
+ENDED = 'data: {"choices": [{"delta": {"content": "Rome"}, "finish_reason": "stop"}]}\n\n'
+REFUSED = ENDED.replace("content", "refusal")
+COUNTED = 'data: {"choices": [{"delta": {"content": ""}}], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}\n\n'
+
+
+@pytest.mark.parametrize("text", [ENDED + COUNTED, REFUSED + COUNTED])
+async def test_counts_beside_an_empty_part_after_the_end_are_read(serve: Serve, text: str) -> None:
+    async with engine_on(Written(text=text), serve, extensions=False) as engine:
+        (chunk,) = await chunks_of(engine, Generation(PROMPT, 64))
+    assert chunk == Chunk("Rome", 7, 3, finish_reason="stop")
 
 
 def history(turns: int) -> list[dict[str, str]]:
@@ -372,7 +394,11 @@ async def test_a_service_needs_nothing_but_the_server(serve: Serve) -> None:
 
     def model(body: dict[str, Any]) -> str:
         task = body["messages"][-1]["content"]
-        answers = {"capital of France": "Paris.", "decide what to do": "I need t. Next: caller.", "answer the": "42"}
+        answers = {
+            "capital of France": "Paris.",
+            "write the next thought": "I need t. Next: caller.",
+            "answer the": "42",
+        }
         return next((answer for words, answer in answers.items() if words in task), "2")
 
     server = ollama(model=model)

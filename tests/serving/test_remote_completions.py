@@ -165,7 +165,7 @@ ECHOED = {"error": {"message": f"Incorrect API key provided: {KEY}\nFind yours."
         (lambda: JSONResponse(ECHOED, 401), EngineRefused, r"refuses the key \(401\); check ALPHA_UMI_ROLE_REMOTE_KEY"),
         (lambda: JSONResponse(ECHOED, 403), EngineRefused, "refuses the key"),
         (lambda: JSONResponse(ECHOED, 400), EngineRefused, r"\(400\): Incorrect API key provided: \*\*\* Find yours"),
-        (lambda: JSONResponse({"detail": "no"}, 404), EngineRefused, r"refuses the request \(404\)"),
+        (lambda: JSONResponse({"detail": "no"}, 404), EngineRefused, r"\(404\): .* check ALPHA_UMI_ROLE_REMOTE_URL"),
         (lambda: RedirectResponse("http://elsewhere.invalid/"), EngineRefused, r"refuses the request \(307\)"),
         (lambda: JSONResponse({}, 429), EngineUnavailable, "cannot answer now"),
         (lambda: Response("Bad Gateway", 502), EngineUnavailable, r"cannot answer now \(502\): Bad Gateway"),
@@ -180,7 +180,8 @@ ECHOED = {"error": {"message": f"Incorrect API key provided: {KEY}\nFind yours."
         (lambda: stream(data({"error": {"message": "too long", "code": 400}})), EngineRefused, "too long"),
         (lambda: stream(piece("half")), EngineUnavailable, "ended its answer early"),
         (lambda: stream(piece("half"), data("[DONE]")), EngineUnavailable, "ended its answer early"),
-        (lambda: stream(piece("x", "content_filter")), EngineUnavailable, "ended its answer with 'content_filter'"),
+        (lambda: stream(piece("x", "content_filter")), EngineRefused, r"withholds its answer \(content_filter\)"),
+        (lambda: stream(piece("x", "abort")), EngineUnavailable, "ended its answer with 'abort'"),
     ],
 )  # fmt: skip
 async def test_errors_are_typed_and_never_hold_the_key(

@@ -101,7 +101,7 @@ class ChatEngine(RemoteEngine):
 
     async def _try_fields(self) -> None:
         """Leave out each optional field that the server refuses by its name."""
-        trial = Generation(_TRIAL, max_tokens=1, seed=1)
+        trial = Generation(_TRIAL, max_tokens=TRIAL_TOKENS, seed=1)
         while True:
             try:
                 chunks = [chunk async for chunk in self._counted_chunks(trial, Form({}), "trial")]
@@ -226,7 +226,7 @@ class _Reader:
 
     def __call__(self, choice: Choice) -> str:
         delta = choice.delta
-        output = delta.content or ""
+        output = delta.content or delta.refusal or ""
         for call in delta.tool_calls or ():
             # One call is wanted; of several the first counts.
             if call.index == 0:

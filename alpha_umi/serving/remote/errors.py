@@ -1,4 +1,4 @@
-"""Failures of a server of completions as engine errors, without its key.
+"""Failures of an OpenAI-compatible server as engine errors, without its key.
 
 A server that cannot be reached, is overloaded or fails may recover: `EngineUnavailable`. One that refuses a request, or
 does not follow the API, will do so again: `EngineRefused`, and `PromptTooLong` where a shorter prompt helps.
@@ -20,6 +20,7 @@ from alpha_umi.serving.engine import EngineError, EngineRefused, EngineUnavailab
 
 _KEY_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
+_ADDRESS_SETTINGS = "ALPHA_UMI_ROLE_REMOTE_URL, ALPHA_UMI_ROLE_REMOTE_MODEL and ALPHA_UMI_ROLE_REMOTE_API"
 _MESSAGE_CHARACTERS = 300
 # No status or code of its own is common to servers: vLLM, SGLang, llama.cpp, Ollama and hosted ones differ.
 _TOO_LONG = re.compile(
@@ -46,7 +47,7 @@ class _ErrorBody(BaseModel):
 
 
 class Server:
-    """A server of completions: its address for messages, its key, its errors."""
+    """An OpenAI-compatible server: its address for messages, its key, its errors."""
 
     def __init__(self, base: httpx.URL, key: SecretStr | None) -> None:
         self._base = base
@@ -96,6 +97,8 @@ class Server:
         if status in _PASSING or status > HTTPStatus.INTERNAL_SERVER_ERROR:
             return EngineUnavailable(f"the server at {self.address} cannot answer now ({status}): {reason}")
         refusal = f"the server at {self.address} refuses the request ({status}): {reason}"
+        if status == HTTPStatus.NOT_FOUND:
+            return EngineRefused(f"{refusal}; check {_ADDRESS_SETTINGS}")
         if _TOO_LONG.search(message):
             limit = _LIMIT.search(message)
             return PromptTooLong(refusal, None if limit is None else int(limit[1]))

@@ -32,7 +32,8 @@ PARAMETRIC = Grammar(f'start: "#" word::0x0\nword::_: "{TRIAL_WORD}" %if is_zero
 ENVELOPE_TOKENS = 32
 _NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": False}
 _ANY_ARGUMENTS = {"type": "object"}
-_FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# Apart from those that stand for other names.
+_FUNCTION_NAME = re.compile(r"(?!tool_\d+$)[A-Za-z0-9_-]{1,64}")
 # What OpenAI's strict mode takes; it refuses a schema with anything else.
 _STRICT = frozenset(("type", "description", "properties", "required", "additionalProperties", "items", "enum", "anyOf"))
 

@@ -20,6 +20,7 @@ from alpha_umi.serving.remote.errors import ErrorDetail, Server
 
 THINK, END_OF_THINK = "<think>", "</think>"
 _DONE = "[DONE]"
+_FILTERED = "content_filter"
 _REASONS: dict[str, FinishReason] = {
     "stop": "stop", "repetition": "stop", "tool_calls": "stop", "function_call": "stop", "length": "length",
 }  # fmt: skip
@@ -66,6 +67,7 @@ class Delta(BaseModel):
     """A part of a message. A reasoning model's thinking stands apart, under one of two names or both."""
 
     content: str | None = None
+    refusal: str | None = None
     reasoning: str | None = None
     reasoning_content: str | None = None
     tool_calls: list[ToolCall] | None = None
@@ -100,13 +102,13 @@ def is_same_model(named: str, answering: str) -> bool:
     """Whether a server's name for a model may stand for the one that a request names.
 
     Servers answer with the version, the tag or the last part of a name: `gpt-4o` is `gpt-4o-2024-08-06`, `qwen3` is
-    `qwen3:latest`, `org/name` is `name`; but `gpt-4o` is not `gpt-4o-mini`.
+    `qwen3:latest`, `org/name` is `name`; but `gpt-4o` is not `gpt-4o-mini`, and `qwen3` is not `qwen3:8b`.
     """
     names = [_plain(named), _plain(answering)]
     if not all("/" in name for name in names):
         names = [name.rpartition("/")[2] for name in names]
     short, long = sorted(names, key=len)
-    return re.fullmatch(re.escape(short) + r"([-:@]v?\d.*)?", long) is not None
+    return re.fullmatch(re.escape(short) + r"([-:@]v?\d[\d.-]*)?", long) is not None
 
 
 def _plain(name: str) -> str:
@@ -120,7 +122,8 @@ async def chunks_of(
 
     The last one is held back until the usage, which follows it. If a server sends no usage with each chunk, every part
     counts as one token until then; `prompt_tokens` counts unless the server does. Raises `EngineUnavailable` if the
-    answer breaks off, `EngineRefused` if another model gives it, and the engine errors of `server`.
+    answer breaks off, `EngineRefused` if another model gives it or a filter withholds it, and the engine errors of
+    `server`.
     """
     latest, last = Chunk("", prompt_tokens, 0), None
     async for event in source.aiter_sse():
@@ -134,7 +137,8 @@ async def chunks_of(
                 f"the server at {server.address} answers as {received.model!r} where {model!r} is named; correct "
                 "ALPHA_UMI_ROLE_REMOTE_MODEL, or the server's list of models"
             )
-        for choice in received.choices[:1]:
+        # After the end some servers repeat an empty part beside the usage.
+        for choice in received.choices[:1] if last is None else ():
             latest = replace(
                 latest,
                 text=read(choice),
@@ -153,7 +157,8 @@ async def chunks_of(
 
 def _is_piece(choice: Choice) -> bool:
     delta = choice.delta
-    return any((choice.text, delta.content, delta.reasoning, delta.reasoning_content, delta.tool_calls))
+    texts = (choice.text, delta.content, delta.refusal, delta.reasoning, delta.reasoning_content)
+    return any(texts) or bool(delta.tool_calls)
 
 
 def _counted(chunk: Chunk, usage: _Usage | None) -> Chunk:
@@ -171,6 +176,8 @@ def _counted(chunk: Chunk, usage: _Usage | None) -> Chunk:
 def _reason(reason: str | None, server: Server) -> FinishReason | None:
     if not reason:
         return None
+    if reason == _FILTERED:
+        raise EngineRefused(f"the server at {server.address} withholds its answer ({reason})")
     if reason not in _REASONS:
         raise EngineUnavailable(f"the server at {server.address} ended its answer with {reason!r}")
     return _REASONS[reason]
