@@ -51,9 +51,8 @@ class VllmOptions:
 
     `context` is the tokens of prompt and answer together; `kv_cache_gib` the size of the KV cache on a CPU;
     `gpu_memory_utilization` the share of a GPU's memory; `threads` the number of CPU threads (None: `engine_threads`).
-    `adapters` are folders of LoRA adapters in peft's format, by adapter name. `speculation` "auto" is "ngram" on a CPU without
-    adapters.
-    `load_format` "dummy" uses random weights, for benchmarks.
+    `adapters` are folders of LoRA adapters in peft's format, by adapter name. `speculation` "auto" is "ngram" on a CPU
+    without adapters. `load_format` "dummy" uses random weights, for benchmarks.
     """
 
     model: Path
