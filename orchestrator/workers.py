@@ -83,11 +83,24 @@ async def run_long(function: Callable[..., Result], *args: Any) -> Result:
     """The result of a function that can take a second or more of processor time. Raises what the function raises.
 
     `asyncio.to_thread` has four threads more than there are cores, and every new trajectory needs one for a moment:
-    what a client can make long must not take them all.
+    what a client can make long must not take them all. After a cancellation the owner's turn lasts until the thread is
+    free, because nothing ends a thread.
     """
-    loop = asyncio.get_running_loop()
-    async with _long_turns.setdefault(loop, _Turns()).turn(CURRENT_OWNER.get()):
-        return await loop.run_in_executor(_long_threads, partial(function, *args))
+    loop, is_running = asyncio.get_running_loop(), False
+
+    async def in_turn() -> Result:
+        nonlocal is_running
+        async with _long_turns.setdefault(loop, _Turns()).turn(CURRENT_OWNER.get()):
+            is_running = True
+            return await loop.run_in_executor(_long_threads, partial(function, *args))
+
+    working = asyncio.create_task(in_turn())
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        if not is_running:
+            working.cancel()
+        raise
 
 
 async def run_limited(

@@ -116,3 +116,22 @@ async def test_long_work_raises_its_error_and_leaves_its_turn() -> None:
     for _ in range(AT_ONCE + 1):
         with pytest.raises(ValueError, match="invalid literal"):
             await run_long(int, "x")
+
+
+async def test_cancelled_long_work_delays_its_owner_alone() -> None:
+    done, other = threading.Event(), threading.Event()
+    other.set()
+    try:
+        for _ in range(AT_ONCE):
+            working = begin("ann", done)
+            await asyncio.sleep(0.1)
+            working.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await working
+        assert await begin("bob", other), "the threads are not all ann's"
+        waiting = begin("ann", other)
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+    finally:
+        done.set()
+    assert await waiting
