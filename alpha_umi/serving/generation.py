@@ -27,10 +27,18 @@ from alpha_umi.roles.template import (
 )
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.assembly import RoleContext
-from alpha_umi.serving.engine import Chunk, EngineDead, EngineRefused, EngineUnavailable, Generation, PromptTooLong
+from alpha_umi.serving.engine import (
+    Chunk,
+    Engine,
+    EngineDead,
+    EngineRefused,
+    EngineUnavailable,
+    Generation,
+    PromptTooLong,
+)
 from alpha_umi.serving.host import RoleHost
 from alpha_umi.serving.metrics import ExtraGeneration
-from alpha_umi.serving.remote_wire import apply_stop_strings
+from alpha_umi.serving.stop_strings import apply_stop_strings
 from alpha_umi.serving.thinking import without_thinking
 
 # A greedy generation would repeat its own failed output.
@@ -256,7 +264,7 @@ class GenerationSession:
         )
 
     async def stream(self, generation: Generation) -> AsyncIterator[str]:
-        """Generate piece by piece. Raises `ServiceError` when the engine is dead, unavailable, or refuses.
+        """Generate piece by piece, without the block in which the model thinks.
 
         A prompt that a server refuses as too long is fitted again, into the context that the server names, or else into
         less. Raises `ServiceError` when the engine is dead, unavailable, or refuses, and `output-unreadable` for a

@@ -153,7 +153,6 @@ def _bounds(name: str) -> dict[str, str]:
     return {
         **({} if answer is None else {"ALPHA_UMI_ROLE_MAX_TOKENS": str(answer)}),
         "ALPHA_UMI_ROLE_KV_CACHE_GIB": str(KV_CACHE_GIB * (len(ROLES) if name == SHARED else 1)),
-        "ALPHA_UMI_ROLE_THREADS": str(os.cpu_count() or 1),
     }
 
 

@@ -301,11 +301,11 @@ def planner_model(tmp_path: Path) -> Path:
     [
         (("--models", "{0}/trained"), "has no folder caller and no folder summarizer"),
         (("--model", "{0}/trained/planner"), "trained/planner holds a planner, not a caller"),
-        (("--model", "{0}"), "alpha_umi.json: No such file or directory; a model folder needs this file"),
+        (("--model", "{0}"), "config.json: No such file or directory; a checkpoint needs this file"),
         (("--model", "{0}", "--models", "{0}"), "--models excludes --model and --adapters"),
-        (("--model", "{0}", "--adapters", "{0}"), "alpha_umi.json: No such file or directory"),
+        (("--model", "{0}", "--adapters", "{0}"), "config.json: No such file or directory"),
         (("--planner-url", "http://x"), "--in-process uses no service, but the planner's address is http://x"),
-        (("--output", "/no/folder/run.jsonl", "--model", "{0}"), "alpha_umi.json"),
+        (("--output", "/no/folder/run.jsonl", "--model", "{0}"), "config.json"),
     ],
 )
 @pytest.mark.usefixtures("planner_model")

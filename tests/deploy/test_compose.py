@@ -51,7 +51,7 @@ LEFT_OUT = {
     "ALPHA_UMI_SECRETS_KEY_FILE": "the key comes from .env, as the other secrets",
     "ALPHA_UMI_ROLE_ENGINE": "each image holds its engine",
     **dict.fromkeys(
-        [f"ALPHA_UMI_ROLE_REMOTE_{name}" for name in ("API", "URL", "MODEL", "KEY", "EXTENSIONS")],
+        [f"ALPHA_UMI_ROLE_REMOTE_{name}" for name in ("URL", "MODEL", "KEY", "API", "EXTENSIONS")],
         "role services have a network without a way out to another server's engine",
     ),
     "ALPHA_UMI_ROLE_SCRIPT": "for tests",

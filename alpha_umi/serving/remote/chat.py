@@ -29,7 +29,8 @@ from alpha_umi.serving.remote.engine import NO_DEFAULTS, Exchange, RemoteEngine,
 from alpha_umi.serving.remote.errors import ServerFailed
 from alpha_umi.serving.remote.lengths import Lengths
 from alpha_umi.serving.remote.structured import ENVELOPE_TOKENS, PARAMETRIC, TRIAL_WORD, WAYS, Form, Way, cue, forms
-from alpha_umi.serving.remote.wire import END_OF_THINK, THINK, Choice
+from alpha_umi.serving.remote.wire import Choice
+from alpha_umi.serving.thinking import END_OF_THINK, THINK
 
 # A model that cannot leave out its thinking needs room for it.
 TRIAL_TOKENS = 256
@@ -65,6 +66,10 @@ class ChatEngine(RemoteEngine):
     def count_tokens(self, prompt: AnyPrompt | str) -> int:
         """An estimate of a prompt's tokens, or of a text's. A prompt that the server counts higher is refused there."""
         return self._lengths.estimate(prompt)
+
+    def text_of(self, prompt: AnyPrompt | str) -> str:
+        """The messages as plain text; the server renders them."""
+        return prompt if isinstance(prompt, str) else prompt.text
 
     def describe(self) -> Mapping[str, str]:
         """The API, the way of constraints, who counts tokens, and the fields that the server does not take."""
@@ -203,7 +208,7 @@ class ChatEngine(RemoteEngine):
     def _sent(self, generation: Generation, form: Form) -> ChatPrompt:
         """The messages of a generation, with the text that the model has begun and the note of the form."""
         prompt = generation.prompt
-        messages = prompt.messages if isinstance(prompt, ChatPrompt) else (Message("user", _text(prompt)),)
+        messages = prompt.messages if isinstance(prompt, ChatPrompt) else (Message("user", self.text_of(prompt)),)
         if _SYSTEM in self._omitted:
             messages = _without_system(messages)
         if generation.continuation:
@@ -263,7 +268,3 @@ def _without_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:
         return messages
     system, first, *others = messages
     return Message(first.role, f"{system.content}\n\n{first.content}"), *others
-
-
-def _text(prompt: AnyPrompt | str) -> str:
-    return prompt if isinstance(prompt, str) else prompt.text

@@ -37,6 +37,10 @@ class CompletionsEngine(RemoteEngine):
         """Tokens of a prompt as `generate` sends it."""
         return len(self._tokenizer.encode(prompt))
 
+    def text_of(self, prompt: AnyPrompt | str) -> str:
+        """The text that the model reads."""
+        return self._tokenizer.text_of(prompt)
+
     def describe(self) -> Mapping[str, str]:
         """The API, and whether outputs are constrained."""
         return {"api": "completions", "constraints": "structured_outputs" if self.options.extensions else "none"}

@@ -31,7 +31,8 @@ from alpha_umi.serving.engine import (
     require_adapter,
 )
 from alpha_umi.serving.remote.errors import Server
-from alpha_umi.serving.remote.wire import Choice, ServedModels, apply_stop_strings, chunks_of, is_same_model
+from alpha_umi.serving.remote.wire import Choice, ServedModels, chunks_of, is_same_model
+from alpha_umi.serving.stop_strings import apply_stop_strings
 
 POLL_INTERVAL_S = 5.0
 POLL_TIMEOUT_S = 5.0
@@ -95,6 +96,10 @@ class RemoteEngine(ABC):
     @abstractmethod
     def count_tokens(self, prompt: AnyPrompt | str) -> int:
         """Tokens of a prompt as `generate` sends it."""
+
+    @abstractmethod
+    def text_of(self, prompt: AnyPrompt | str) -> str:
+        """The text that the model reads; the messages as plain text, where a server renders them."""
 
     @abstractmethod
     def describe(self) -> Mapping[str, str]:
