@@ -74,6 +74,7 @@ async def _cuts(form: Form) -> Outcome:
     """Streams that are cut at random and resumed with Last-Event-ID, also across kill -9."""
     followers, wanted = form.count(20, 8), form.count(1_000, 100)
     cuts = 0
+    half = asyncio.Event()
     rng = random.Random(7)  # noqa: S311 - nothing to guess
 
     async def follow(tested: System, trajectory_id: str) -> list[int]:
@@ -92,14 +93,18 @@ async def _cuts(form: Form) -> Outcome:
                             ids.append(int(line[4:]))
                             left -= 1
                     cuts += 1
+                    if cuts >= wanted // 2:
+                        half.set()
             await asyncio.sleep(0.02)
 
     async with system(seconds=0.01) as tested:
         ids = await tested.create_many(followers, steps=form.count(56, 20))
         following = [asyncio.create_task(follow(tested, trajectory_id)) for trajectory_id in ids]
-        await asyncio.sleep(2)
+        # The kill has to come while the streams are followed, however fast the machine is.
+        await half.wait()
         await tested.orchestrator.kill()
         tested.orchestrator.start()
+        await tested.orchestrator.ready("/readyz")
         seen = await asyncio.gather(*following)
         complete = [await tested.ask("GET", f"{CREATE}/{trajectory_id}/events") for trajectory_id in ids]
     expected = [[int(line[4:]) for line in each.text.splitlines() if line.startswith("id: ")] for each in complete]
