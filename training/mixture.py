@@ -43,7 +43,7 @@ class _File(BaseModel):
 
 
 class Source(_File):
-    """A source. At most `at_most` of its trajectories are in the train split.
+    """A source. At most `at_most` of its trajectories are in the train split, and with `tool_sets` only those of these.
 
     The dev split is either the tool sets `dev_tool_sets`, or a share `dev_share` of the instructions. Their digests
     decide, so that the selection does not depend on other data.
@@ -55,13 +55,14 @@ class Source(_File):
     licence: NonEmpty
     rationale: Rationale = "original"
     at_most: Annotated[int, Field(ge=1)] | None = None
+    tool_sets: tuple[NonEmpty, ...] = ()
     dev_tool_sets: tuple[NonEmpty, ...] = ()
     dev_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
 
     @model_validator(mode="after")
     def _tool_sets(self) -> Source:
-        if self.dev_tool_sets and self.format != "rotbench":
-            raise ValueError("`dev_tool_sets` belong to the format `rotbench` alone; others have `dev_share`")
+        if (self.tool_sets or self.dev_tool_sets) and self.format != "rotbench":
+            raise ValueError("`tool_sets` and `dev_tool_sets` belong to the format `rotbench` alone")
         if self.dev_tool_sets and self.dev_share:
             raise ValueError("`dev_tool_sets` and `dev_share` exclude each other")
         return self

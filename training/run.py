@@ -249,7 +249,7 @@ class _Run:
 
     def _planned(self, stage: Stage) -> int:
         seen = self.data.stage(stage, seed=self.request.seed)
-        return numbers(stage, self.request.config).epochs * sum(seen.lengths)
+        return round(numbers(stage, self.request.config).epochs * sum(seen.lengths))
 
     def _identity(self) -> dict[str, Any]:
         """The identity of the run, as JSON."""

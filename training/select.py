@@ -21,6 +21,7 @@ from training.mixture import Mixture, Source
 from training.rationale import with_rationales
 
 BROKEN: Final = "broken"
+OTHER_TOOLS: Final = "a tool set that is not among `tool_sets`"
 TOO_MANY: Final = "more than `at_most`"
 # Hexadecimal digits of an instruction's digest that decide whether it is in the dev split.
 DIGITS: Final = 8
@@ -88,10 +89,11 @@ def _read(source: Source, path: Path) -> _SourceData:
         broken.append(error.message)
 
     loaded = read_source(source.format, path, collect)
-    missing = set(source.dev_tool_sets) - {tool_set(each) for each in loaded.trajectories}
+    missing = {*source.tool_sets, *source.dev_tool_sets} - {tool_set(each) for each in loaded.trajectories}
     if missing:
         raise MixtureUnusable(
-            f"the source {source.name!r} has no tool set {sorted(missing)[0]!r}", remedy="correct `dev_tool_sets`"
+            f"the source {source.name!r} has no tool set {sorted(missing)[0]!r}",
+            remedy="correct `tool_sets` or `dev_tool_sets`",
         )
     return _SourceData(source, loaded, broken)
 
@@ -101,7 +103,9 @@ def _select_split(data: _SourceData, filters: Filters, *, dev: bool, seed: int) 
     for trajectory in data.loaded.trajectories:
         if _is_of_dev(trajectory, source) is not dev:
             continue
-        if (reason := filters.reason(trajectory, dev=dev)) is None:
+        if not dev and source.tool_sets and tool_set(trajectory) not in source.tool_sets:
+            reasons.append(OTHER_TOOLS)
+        elif (reason := filters.reason(trajectory, dev=dev)) is None:
             accepted.append(trajectory)
         else:
             reasons.append(reason)

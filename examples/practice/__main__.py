@@ -1,4 +1,4 @@
-"""The command: `python -m examples.practice --output FOLDER [--questions 400] [--seed 1] [--tool-sets 16]`.
+"""The command: `python -m examples.practice --output FOLDER [--questions 400] [--seed 1] [--all-tools 0.5]`.
 
 It writes `trajectories.jsonl` and `tools.json`, the training format of recorded trajectories. No call of
 `examples/instructions.jsonl` is among them, so those questions remain a test set; `--exclude` names further ones.
@@ -31,7 +31,9 @@ def main() -> None:
     options = _options()
     api = ToolApi(WRITTEN)
     excluded = [TESTED, *options.exclude]
-    made = practice(api, options.questions, options.seed, options.tool_sets, excluded=excluded)
+    made = practice(
+        api, options.questions, options.seed, options.tool_sets, all_tools=options.all_tools, excluded=excluded
+    )
     lines = [json.dumps(each, ensure_ascii=False) for each in made]
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "trajectories.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -46,6 +48,7 @@ def practice(
     seed: int,
     tool_set_count: int,
     *,
+    all_tools: float = 0.5,
     excluded: Sequence[Path] = (TESTED,),
     kinds: Mapping[Kind, int] = KINDS,
 ) -> Iterator[Json]:
@@ -59,7 +62,7 @@ def practice(
         kind = draw.choices(list(kinds), list(kinds.values()))[0]
         try:
             question = kind(course)
-            tools = offered(draw, sets, {call.tool for call in course.calls}, question.lacks)
+            tools = offered(draw, sets, {call.tool for call in course.calls}, question.lacks, all_tools)
         except LookupError:
             continue
         # Called again: a call may have failed, and would otherwise not be known.
@@ -92,6 +95,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--questions", type=int, default=400, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="draws the questions (default: %(default)s)")
     parser.add_argument("--tool-sets", type=int, default=16, help="how many to offer (default: %(default)s)")
+    parser.add_argument("--all-tools", type=float, default=0.5, help="share with all tools (default: %(default)s)")
     parser.add_argument("--exclude", type=Path, nargs="*", default=[], help="further files of test questions")
     return parser.parse_args()
 

@@ -55,15 +55,16 @@ def tool_sets(draw: random.Random, known: Sequence[str], count: int) -> list[tup
 
 
 def offered(
-    draw: random.Random, sets: Sequence[tuple[str, ...]], needed: Set[str], lacks: str | None
+    draw: random.Random, sets: Sequence[tuple[str, ...]], needed: Set[str], lacks: str | None, all_tools: float
 ) -> tuple[str, ...]:
-    """A tool set with all needed tools and without the one that must lack; all tools in half of the cases.
+    """A tool set with all needed tools and without the one that must lack.
 
-    Raises `LookupError` if there is none.
+    `all_tools` is the share of all tools, of which one in five are in the other order. Raises `LookupError` if there
+    is no tool set.
     """
-    fitting = [each for each in sets[1:] if needed <= set(each) and lacks not in each]
-    if lacks is None and (not fitting or draw.random() < 0.5):
-        return sets[0]
+    fitting = [each for each in sets[2:] if needed <= set(each) and lacks not in each]
+    if lacks is None and (not fitting or draw.random() < all_tools):
+        return draw.choices(sets[:2], (4, 1))[0]
     if not fitting:
         raise LookupError("no tool set")
     return draw.choice(fitting)

@@ -141,6 +141,13 @@ def test_a_seed_makes_the_same_trajectories_again(api: ToolApi, made: list[dict[
     assert [each["instruction"] for each in other] != [each["instruction"] for each in made]
 
 
+def test_a_share_of_the_questions_has_all_tools(api: ToolApi) -> None:
+    few, many = (
+        [len(each["tools"]) for each in practice(api, 60, 3, TOOL_SETS, all_tools=share)] for share in (0.0, 0.9)
+    )
+    assert few.count(len(api.names)) < 30 < many.count(len(api.names))
+
+
 def test_the_clock_of_practice_shows_the_time_that_is_set(api: ToolApi) -> None:
     api.now = dt.datetime(2029, 5, 6, 7, 8, tzinfo=dt.UTC)
     _, course = draw(api, lambda course: Question("", "", clocks.now(course).solve(course)))

@@ -30,7 +30,7 @@ from training.examples import ROLES, SPLITS, DatasetRecord, Split, read_examples
 from training.filters import DUPLICATE, IN_DEV, OTHER_EVALUATIONS, read_overlaps
 from training.mixture import Mixture, load_mixture, mixture_names
 from training.prepare import prepare
-from training.select import TOO_MANY
+from training.select import OTHER_TOOLS, TOO_MANY
 
 QUESTIONS = [f"When is high tide on day {day}?" for day in range(8)]
 
@@ -85,6 +85,14 @@ def test_a_share_of_the_instructions_can_be_the_dev_split(data: Path, embedded_m
     # A quarter of all digests begin with one of four digits.
     assert split["dev"] == {digest for digest in digests if digest < "4"} != set()
     assert split["train"] == set(record.trained_on) == digests - split["dev"]
+
+
+def test_chosen_tool_sets_are_those_of_train(data: Path, embedded_model: Path, output: Path) -> None:
+    write_tool_set(data, "Sea__river", ["How long is the river?"])
+    record = made(data, embedded_model, output, sources=source(tool_sets=["Sea__lake"], dev_tool_sets=["Sea__river"]))
+    split = {name: {each.trajectory.split("/")[1] for each in read_examples(output, name, "planner")} for name in SPLITS}
+    assert split == {"train": {"Sea__lake"}, "dev": {"Sea__river"}}
+    assert record.sources["tides"].dropped["trajectories"][OTHER_TOOLS] == 4
 
 
 def test_the_same_seed_makes_the_same_digest(data: Path, embedded_model: Path, output: Path) -> None:
@@ -311,6 +319,7 @@ def test_a_backbone_without_the_end_of_turn_or_a_tokenizer_is_refused(
         ({"sources": source(data="/etc")}, "sources.0.data: Value error, the path must be inside"),
         ({"sources": source() * 2}, "two sources have the same name"),
         ({"sources": source(format="gsm8k", dev_tool_sets=["x"])}, "belong to the format `rotbench` alone"),
+        ({"sources": source(format="gsm8k", tool_sets=["x"])}, "belong to the format `rotbench` alone"),
         ({"sources": source(dev_tool_sets=["x"], dev_share=0.1)}, "exclude each other"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
     ],

@@ -34,17 +34,19 @@ class StepPlan:
 
     lengths: tuple[int, ...]
     batch: int
-    epochs: int
+    epochs: float
     seed: int
     max_tokens: int | None = None
     pack: int | None = None
     origins: tuple[Origin, ...] = ()
 
     def steps(self) -> int:
-        """The number of steps: complete epochs, or as many as fit `max_tokens`, at least one."""
-        most = sum(len(self._epoch(epoch)) for epoch in range(self.epochs))
+        """The number of steps: all of the epochs, or as many as fit `max_tokens`, at least one."""
+        complete, part = divmod(self.epochs, 1)
+        most = sum(len(self._epoch(epoch)) for epoch in range(int(complete)))
+        most += round(part * len(self._epoch(int(complete)))) if part else 0
         if self.max_tokens is None:
-            return most
+            return max(most, 1)
         spent = 0
         for step in range(1, most + 1):
             spent += self.tokens(step)
@@ -55,7 +57,7 @@ class StepPlan:
     def examples(self, step: int) -> Batch:
         """The examples of a step."""
         place = step - 1
-        for epoch in range(self.epochs):
+        for epoch in range(math.ceil(self.epochs)):
             steps = self._epoch(epoch)
             if place < len(steps):
                 return steps[place]

@@ -27,12 +27,13 @@ class _Strict(BaseModel):
 
 class StageSettings(_Strict):
     """The numbers of a stage. `batch` counts examples a step over all processes, `warmup` is a share of the steps.
+    `epochs` may be a fraction, for a random part of the examples.
 
     With `pack`, the examples of so many trajectories of one tool set are in the same step (`StepPlan`).
     """
 
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
-    epochs: Annotated[int, Field(ge=1)]
+    epochs: Annotated[float, Field(gt=0)]
     batch: Annotated[int, Field(ge=1)]
     warmup: Annotated[float, Field(ge=0, lt=1)]
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -43,7 +44,7 @@ class Override(_Strict):
     """Settings of a stage that replace those of the config."""
 
     learning_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
-    epochs: Annotated[int, Field(ge=1)] | None = None
+    epochs: Annotated[float, Field(gt=0)] | None = None
     batch: Annotated[int, Field(ge=1)] | None = None
     warmup: Annotated[float, Field(ge=0, lt=1)] | None = None
     schedule: Literal["cosine", "linear", "constant"] | None = None

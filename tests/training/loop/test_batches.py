@@ -34,6 +34,16 @@ def test_epochs_and_seeds_differ() -> None:
     assert len(orders) == 4
 
 
+@pytest.mark.parametrize(("epochs", "steps"), [(0.25, 5), (1.5, 30), (0.001, 1)])
+def test_a_fraction_of_an_epoch_is_its_beginning(epochs: float, steps: int) -> None:
+    plan = StepPlan(tuple(range(2, 102)), 5, epochs, 0)
+    longer = replace(plan, epochs=2)
+    assert plan.steps() == steps
+    assert [plan.examples(step) for step in range(1, steps + 1)] == [
+        longer.examples(step) for step in range(1, steps + 1)
+    ]
+
+
 def test_a_batch_holds_like_lengths() -> None:
     lengths = tuple(10 + 7919 * number % 1000 for number in range(320))
     plan = StepPlan(lengths, 8, 1, 0)
