@@ -65,19 +65,17 @@ class Course:
 
     def attempt(self, need: str, tool: str, arguments: Mapping[str, Any]) -> Call:
         """Call a tool, which may fail."""
-        thought = f"{self._notes}I need {need}. I call {tool} with {_written(arguments)}."
+        thought = f"{self._notes}I need {need}. I call {tool}."
         result = self.api.call(tool, arguments)
         self._notes = ""
         self.calls.append(Call(thought, tool, dict(arguments), result.content, result.is_error))
         return self.calls[-1]
 
-    def pair(
-        self, needs: Sequence[str], tool: str, arguments: Sequence[Json], field: str, fact: str
-    ) -> tuple[Any, Any]:
-        """A field of two calls. The second rationale begins with `fact`, which has the first value at its braces."""
+    def pair(self, needs: Sequence[str], tool: str, arguments: Sequence[Json], field: str) -> tuple[Any, Any]:
+        """A field of two calls."""
         self.note(TWO_PARTS)
         first = self.call(needs[0], tool, arguments[0])[field]
-        self.note(fact.format(first), SECOND_MISSING)
+        self.note(SECOND_MISSING)
         return first, self.call(needs[1], tool, arguments[1])[field]
 
     def look_up(self, tool: str, arguments: Mapping[str, Any]) -> Json:
@@ -142,16 +140,3 @@ def _answer(observation: str, *, is_error: bool) -> Json:
     if not result or None in result.values():  # no sunrise on a polar day
         raise LookupError(observation)
     return result
-
-
-def _written(arguments: Mapping[str, Any]) -> str:
-    """Arguments in a rationale, with each value as the caller writes it."""
-    return " and ".join(f"{name} {_value(value)}" for name, value in arguments.items())
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, str):
-        return json.dumps(value) if value.endswith((".", "!", "?")) else value
-    if isinstance(value, dict):  # a day
-        return f"{value['year']}-{value['month']:02}-{value['day']:02}"
-    return json.dumps(value)

@@ -111,9 +111,9 @@ def spoken_date(draw: random.Random, date: dt.date) -> str:
     day_first, month_first = f"{date.day} {date:%B %Y}", f"{date:%B} {date.day}, {date.year}"
     nth = f"{date.day}{_ordinal(date.day)}"
     forms = [
-        day_first, day_first, day_first, day_first, month_first, month_first, month_first, date.isoformat(),
-        date.isoformat(), f"{date.day} {date:%b %Y}", f"{date:%b} {date.day}, {date.year}", f"{nth} {date:%B %Y}",
-        f"the {nth} of {date:%B %Y}", f"{date:%B} {nth}, {date.year}", f"{date:%d.%m.%Y}", f"{date.day} {date:%B, %Y}",
+        *[day_first] * 12, *[month_first] * 5, date.isoformat(), date.isoformat(), f"{date.day} {date:%b %Y}",
+        f"{date:%b} {date.day}, {date.year}", f"{nth} {date:%B %Y}", f"the {nth} of {date:%B %Y}",
+        f"{date:%B} {nth}, {date.year}", f"{date:%d.%m.%Y}", f"{date.day} {date:%B, %Y}",
     ]  # fmt: skip
     if date.day > 12:  # else month and day could be exchanged
         forms += [f"{date.month}/{date.day}/{date.year}", f"{date:%d/%m/%Y}"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import random
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -67,9 +68,9 @@ def test_what_a_part_states_comes_from_its_observations(api: ToolApi, maker: Mak
     for seed in range(5):
         question, course = draw(api, kind, seed)
         assert maker in COMPOSED or len(course.calls) == 1
-        stated = [*(call.thought for call in course.calls[1:]), question.answer or ""]
-        for call, following in zip(course.calls, stated, strict=True):
-            assert any(str(value)[:10] in following for value in values(json.loads(call.observation)))
+        stated = "".join(call.thought for call in course.calls[1:]) + (question.answer or "")
+        for call in course.calls:
+            assert any(str(value)[:10] in stated for value in values(json.loads(call.observation)))
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -79,12 +80,13 @@ def test_a_question_ends_with_an_answer_or_gives_up_at_once(api: ToolApi, kind: 
     assert (question.answer is None) == (not course.calls) == question.thought.endswith("I give up.")
 
 
-def test_rationales_name_every_value_that_the_caller_writes(made: list[dict[str, Any]]) -> None:
+def test_a_rationale_names_the_tool_and_leaves_the_arguments_to_the_caller(made: list[dict[str, Any]]) -> None:
     for each in made:
         for step in each["steps"]:
             if step["action"]:
-                assert step["action"]["name"] in step["thought"]
-                assert all(str(value) in step["thought"] for value in values(step["action"]["arguments"])), step
+                assert step["thought"].endswith(f" I call {step['action']['name']}.")
+            else:
+                assert not set(re.findall(r"\d+", step["thought"]))
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -90,7 +90,9 @@ def test_a_share_of_the_instructions_can_be_the_dev_split(data: Path, embedded_m
 def test_chosen_tool_sets_are_those_of_train(data: Path, embedded_model: Path, output: Path) -> None:
     write_tool_set(data, "Sea__river", ["How long is the river?"])
     record = made(data, embedded_model, output, sources=source(tool_sets=["Sea__lake"], dev_tool_sets=["Sea__river"]))
-    split = {name: {each.trajectory.split("/")[1] for each in read_examples(output, name, "planner")} for name in SPLITS}
+    split = {
+        name: {each.trajectory.split("/")[1] for each in read_examples(output, name, "planner")} for name in SPLITS
+    }
     assert split == {"train": {"Sea__lake"}, "dev": {"Sea__river"}}
     assert record.sources["tides"].dropped["trajectories"][OTHER_TOOLS] == 4
 

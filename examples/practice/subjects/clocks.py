@@ -107,7 +107,7 @@ def difference(course: Course) -> AnyPart:
 
     def solve(course: Course) -> str:
         needs, zones = [f"the offset from UTC in {city}" for city in (one, other)], [{"zone": one}, {"zone": other}]
-        first, second = course.pair(needs, "current_time", zones, "utc_offset", f"the offset of {one} is {{}}")
+        first, second = course.pair(needs, "current_time", zones, "utc_offset")
         ahead = _minutes(first) - _minutes(second)
         hours, minutes = divmod(abs(ahead), 60)
         much = f"{hours} hours" + (f" {minutes} minutes" if minutes else "")

@@ -48,8 +48,7 @@ def which_list(course: Course) -> AnyPart:
 
     def solve(course: Course) -> str:
         needs = [f"the {what} of the {nth} list" for nth in ("first", "second")]
-        fact = f"the {what} of the first list is {{}}"
-        left, right = course.pair(needs, "statistics", [{"values": one}, {"values": other}], field, fact)
+        left, right = course.pair(needs, "statistics", [{"values": one}, {"values": other}], field)
         verdict = "both are equal" if left == right else f"the {'first' if left > right else 'second'} is larger"
         return f"the {what} of the first list is {left} and of the second {right}, so {verdict}"
 
@@ -84,8 +83,7 @@ def which_text(course: Course) -> AnyPart:
 
     def solve(course: Course) -> str:
         needs = [f"the number of {what} in the {nth} text" for nth in ("first", "second")]
-        fact = f"the first text has {{}} {what}"
-        first, second = course.pair(needs, "text_metrics", [{"text": one}, {"text": other}], field, fact)
+        first, second = course.pair(needs, "text_metrics", [{"text": one}, {"text": other}], field)
         verdict = "both have as many" if first == second else f"the {'first' if first > second else 'second'} has more"
         return f"the first text has {first} {what} and the second {second}, so {verdict}"
 

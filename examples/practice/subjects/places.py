@@ -67,7 +67,7 @@ def same_of_two(course: Course) -> AnyPart:
 
     def solve(course: Course) -> str:
         needs, names = [f"the {what} of {name}" for name in (one, other)], [{kind: one}, {kind: other}]
-        first, second = course.pair(needs, f"{kind}_info", names, field, f"the {what} of {one} is {{}}")
+        first, second = course.pair(needs, f"{kind}_info", names, field)
         return f"the {what} of {one} is {first}, and that of {other} is {second}"
 
     return Part(question, f"the {what}s of {one} and {other}", solve)

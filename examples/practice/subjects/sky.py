@@ -91,7 +91,7 @@ def two_days(course: Course) -> AnyPart:
     def solve(course: Course) -> str:
         needs = [f"the length of the day {name}{where}" for name in (first, second)]
         arguments = [_arguments(city, date.isoformat()) for city, date in zip(cities, dates, strict=True)]
-        one, other = course.pair(needs, "sun_times", arguments, "day_length", f"the day {first} lasts {{}}")
+        one, other = course.pair(needs, "sun_times", arguments, "day_length")
         fact = f"the day lasts {one} {first} and {other} {second}{where}"
         before, after = _minutes(one), _minutes(other)
         verdict = "both are equal" if before == after else f"it is longer {first if before > after else second}"
@@ -113,8 +113,7 @@ def which_sun_is_earlier(course: Course) -> AnyPart:
     def solve(course: Course) -> str:
         needs = [f"the time of sun{what} in {city} on {written}" for city in (one, other)]
         arguments = [_arguments(city, date.isoformat()) for city in (one, other)]
-        fact = f"in {one} sun{what} is at {{}}"
-        first, second = course.pair(needs, "sun_times", arguments, f"sun{what}", fact)
+        first, second = course.pair(needs, "sun_times", arguments, f"sun{what}")
         if first == second or len(first) != len(second):
             raise LookupError("no difference, or on the next day")
         winner = one if (first < second) == (relation == "earlier") else other
