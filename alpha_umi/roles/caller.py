@@ -16,6 +16,9 @@ NO_CALL = "No call was made: "
 _CALL = re.compile(r"\s*Action:[ \t]*(?P<name>[^\n]*?)[ \t]*\n\s*Action Input:\s*", re.DOTALL)
 
 
+_JSON_CALL = re.compile(r'[^{]*\{\s*"name"\s*:\s*(?P<name>"(?:[^"\\]|\\.)*")\s*,\s*"(?:arguments|parameters)"\s*:\s*')
+
+
 @dataclass(frozen=True)
 class Call:
     """A caller's output. `arguments_text` is the unmodified JSON text."""
@@ -44,6 +47,30 @@ def parse_call(text: str) -> Call:
     if not isinstance(arguments, dict):
         raise UnreadableOutput("'Action Input:' is not a JSON object", text)
     return Call(match["name"], arguments, text[match.end() : end])
+
+
+def parse_json_call(text: str) -> Call:
+    """Parse a call that a model wrote as a JSON object; text around it is dropped.
+
+    Raises `UnreadableOutput` naming what is missing or broken.
+    """
+    match = _JSON_CALL.match(text)
+    if match is None:
+        raise UnreadableOutput('no call: the text holds no {"name": ..., "arguments": {...}}', text)
+    name, _ = read_json(match["name"], subject="'name'")
+    arguments, end = read_json(text, match.end(), subject="'arguments'")
+    if not isinstance(arguments, dict):
+        raise UnreadableOutput("'arguments' is not a JSON object", text)
+    return Call(name, arguments, text[match.end() : end])
+
+
+def as_json_call(text: str) -> str:
+    """A caller's turn of the published form as a JSON object; any other text as it is."""
+    try:
+        call = parse_call(text)
+    except UnreadableOutput:
+        return text
+    return f'{{"name": {json.dumps(call.name)}, "arguments": {call.arguments_text}}}'
 
 
 def write_call(name: str, arguments: Mapping[str, Any]) -> str:

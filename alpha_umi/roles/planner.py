@@ -56,6 +56,11 @@ def parse_plan(text: str, allowed: Collection[Decision] = DECISIONS) -> Plan:
     return Plan(text[: match.start()], match.group(0), decision)
 
 
+def without_decision(text: str) -> str:
+    """The rationale of a planner's turn."""
+    return _ENDING.sub("", text).strip()
+
+
 def require_allowed(decision: Decision, allowed: Collection[Decision], text: str) -> None:
     """Raises `UnreadableOutput` for a text with a decision that is not allowed."""
     if decision not in allowed:

@@ -86,7 +86,9 @@ class Message:
 
 @dataclass(frozen=True)
 class ChatPrompt:
-    """A prompt as messages, for the model's own chat template or for a chat server; the model answers the last one.
+    """A prompt as messages, for the model's own chat template or for a chat server.
+
+    The model answers the last one, or goes on with it if it is the assistant's.
 
     `thinking`: the model may think before its answer, if it is one that can.
     """
@@ -97,7 +99,13 @@ class ChatPrompt:
     @property
     def text(self) -> str:
         """The messages as plain text, the same for every model: for digests, reports and scripted engines."""
-        return "".join(f"{message.role}: {message.content}\n" for message in self.messages)
+        text = "".join(f"{message.role}: {message.content}\n" for message in self.messages)
+        return text if self.begun is None else text[:-1]
+
+    @property
+    def begun(self) -> str | None:
+        """The text that the model goes on with; None if it answers a message."""
+        return self.messages[-1].content if self.messages[-1].role == "assistant" else None
 
 
 AnyPrompt = Prompt | ChatPrompt

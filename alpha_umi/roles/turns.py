@@ -42,13 +42,14 @@ class Tool:
 
 def tool_line(tool: Tool) -> str:
     """The JSON line of a tool in a prompt, without the line end."""
+    return json.dumps(dict(zip(("Name", "function", "input"), tool_texts(tool), strict=True)))
+
+
+def tool_texts(tool: Tool) -> tuple[str, str, dict[str, str]]:
+    """A tool's name, description and parameters as prompts show them."""
     properties: Mapping[str, Any] = tool.parameters.get("properties", {})
-    line = {
-        "Name": tool.prompt_name,
-        "function": tool.description[:DESCRIPTION_CHARACTERS],
-        "input": {name: _parameter_text(schema) for name, schema in properties.items()},
-    }
-    return json.dumps(line)
+    parameters = {name: _parameter_text(schema) for name, schema in properties.items()}
+    return tool.prompt_name, tool.description[:DESCRIPTION_CHARACTERS], parameters
 
 
 def tool_document(tools: Sequence[Tool]) -> str:

@@ -64,7 +64,8 @@ class ChatFormat:
 
     def pieces(self, prompt: ChatPrompt) -> Iterator[Piece]:
         """The text of a prompt whose messages are a system message, then user and assistant in turn."""
-        system, first, *others = (message.content for message in prompt.messages)
+        answered = prompt.messages if prompt.begun is None else prompt.messages[:-1]
+        system, first, *others = (message.content for message in answered)
         yield Piece(self.start, is_markup=True)
         if self.after_system is None:
             first = f"{system}\n\n{first}"
@@ -76,6 +77,8 @@ class ChatFormat:
             yield Piece(self.after_assistant if number % 2 else self.after_user, is_markup=True)
             yield Piece(content, is_markup=False)
         yield Piece(self.answer, is_markup=True)
+        if prompt.begun is not None:
+            yield Piece(prompt.begun, is_markup=False)
 
 
 def read_chat_formats(folder: Path, tokenizer: Any) -> dict[bool, ChatFormat]:

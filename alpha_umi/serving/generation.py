@@ -256,6 +256,12 @@ class GenerationSession:
         return max(bound, min(REPAIR_ROOM * bound, left, self.request.token_budget or left))
 
     @property
+    def begun(self) -> str:
+        """The text of the prompt with which the answer begins."""
+        prompt = self.fitted.prompt
+        return (prompt.begun or "") if isinstance(prompt, ChatPrompt) else ""
+
+    @property
     def is_cut_by_request(self) -> bool:
         """Whether a bound that the request sets has ended the newest text."""
         budget = self.request.token_budget

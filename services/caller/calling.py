@@ -25,6 +25,7 @@ from alpha_umi.contract.roles import (
     call_history,
 )
 from alpha_umi.roles.caller import Call
+from alpha_umi.roles.template import ChatTemplate
 from alpha_umi.serving.assembly import RoleContext
 from alpha_umi.serving.calls.offer import Rejected, call_constraint, finished_call, prompt_tools
 from alpha_umi.serving.generation import GenerationSession
@@ -50,16 +51,19 @@ async def call(
     # In threads, because large schemas take a while and other requests must not wait for them.
     tools = await asyncio.to_thread(prompt_tools, as_tools(request.tools))
     history = call_history(request)
+    as_json = isinstance(context.host.model.template, ChatTemplate)
     # The grammar first: an unusable schema is refused before the model generates.
-    grammar = await call_constraint(context, tools, constrained=request.constrained)
+    grammar = await call_constraint(context, tools, constrained=request.constrained, as_json=as_json)
     session = await GenerationSession.open(context, request, request_id, history=history, tools=tools)
-    outcome = finished_call(session, await session.text(session.generation(constraint=grammar)), tools)
+    text = await session.text(session.generation(constraint=grammar))
+    outcome = finished_call(session, text, tools, as_json=as_json)
     if isinstance(outcome, Rejected) and request.attempts > 1:
         # The rejected call and its error stand before the current rationale.
         await session.begin_repair([*history[:-1], *outcome.turns, history[-1]], tools)
         changes: dict[str, Any] = {"constraint": grammar} if request.constrained else session.retry_sampling()
         changes |= {"max_tokens": session.more_tokens()} if outcome.unfinished else {}
-        outcome = finished_call(session, await session.text(session.generation(**changes)), tools)
+        text = await session.text(session.generation(**changes))
+        outcome = finished_call(session, text, tools, as_json=as_json)
     yield _answer(session, outcome)
 
 

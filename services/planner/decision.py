@@ -1,9 +1,10 @@
 """The planner service: `python -m services.planner`.
 
-The rationale is free text with a token bound; it ends at the first decision. If there is none that the request allows,
-a second, short generation continues the same text and is constrained to those (its prompt is cached by then). With
-`constrained: false` nothing is constrained, as in the paper: an unreadable output is generated once more with a higher
-temperature (unless `attempts` is 1). After that it is an error, and the client applies its policy.
+The rationale is free text with a token bound, which a prompt of the kind chat begins. It ends at the first decision. If
+there is none that the request allows, a second, short generation continues the same text and is constrained to those
+(its prompt is cached by then). With `constrained: false` nothing is constrained, as in the paper: an unreadable output
+is generated once more with a higher temperature (unless `attempts` is 1). After that it is an error, and the client
+applies its policy.
 """
 
 from __future__ import annotations
@@ -50,9 +51,11 @@ async def plan(
         answer_tokens=reserved_tokens(token_bound(context, request)),
     )
     text = ""
-    async for piece in session.stream(session.generation(stop=STOP_STRINGS)):
+    async for written in session.stream(session.generation(stop=STOP_STRINGS)):
+        piece = written if text else _begin(session, written)
         text += piece
         yield piece
+    text = text or session.begun
     decided, way = _read(text, request), "free"
     if decided is None and request.constrained:
         decided, way = await _constrain(session, request, text), "constrained"
@@ -69,6 +72,11 @@ def reserved_tokens(answer_tokens: int) -> int:
     return answer_tokens + DECISION_TOKENS
 
 
+def _begin(session: GenerationSession, written: str) -> str:
+    """The prompt's begun text with what follows: a server that cannot continue one answers with a text of its own."""
+    return session.begun + (" " if session.begun and written[:1].isalnum() else "") + written
+
+
 def _read(text: str, request: PlanRequest) -> Plan | None:
     try:
         parsed = parse_plan(text, request.allowed)
@@ -82,7 +90,7 @@ async def _constrain(session: GenerationSession, request: PlanRequest, text: str
     """Continue the rationale with a decision, and nothing else."""
     lead = text.rpartition(_CUE)[0] if _CUE in text else f"{text.rstrip()} "
     generation = session.generation(
-        continuation=lead + _CUE,
+        continuation=f"{lead}{_CUE}".removeprefix(session.begun),
         constraint=Choices(tuple(f" {decision}." for decision in request.allowed)),
         max_tokens=DECISION_TOKENS,
     )
@@ -94,7 +102,7 @@ async def _constrain(session: GenerationSession, request: PlanRequest, text: str
 async def _retry(session: GenerationSession, request: PlanRequest) -> Plan:
     """A second attempt without constraints."""
     session.count_extra("retry")
-    text = await session.text(session.generation(stop=STOP_STRINGS, **session.retry_sampling()))
+    text = _begin(session, await session.text(session.generation(stop=STOP_STRINGS, **session.retry_sampling())))
     return _read(text, request) or _parsed(session, request, text)
 
 

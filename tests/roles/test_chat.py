@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from alpha_umi.roles.chat import render_chat, render_prompt
@@ -40,23 +42,49 @@ def shape(prompt: ChatPrompt) -> list[str]:
 
 
 def test_tools_come_first_then_the_history_then_the_task() -> None:
-    system, question, step, task = rendered("planner", OBSERVED).messages
-    assert system.content.endswith(
-        '{"Name": "thermometer", "function": "Temperature now", "input": {"city": "string"}}'
-    )
+    system, question, step, task = rendered("planner", OBSERVED).messages  # not begun after a result
+    line = '{"name": "thermometer", "description": "Temperature now", "parameters": {"city": "string"}}'
+    assert line in system.content.splitlines()
     assert question.content == "How warm is it in Oslo?"
-    assert step.content.startswith("I ask the thermometer for Oslo. Next: caller.\n\nAction: thermometer\n")
+    assert step.content == ('I ask the thermometer for Oslo.\n{"name": "thermometer", "arguments": {"city": "Oslo"}}')
     assert task.content == f"Result:\n19\n\n{chat().texts['planner_after_result'].strip()}"
 
 
 @pytest.mark.parametrize("history", [OBSERVED[:1], OBSERVED, [*OBSERVED, Turn("user", "And in Bergen?")]])
 def test_planner_and_caller_share_all_before_the_task(history: list[Turn]) -> None:
     planned = rendered("planner", history)
+    if planned.begun:
+        planned = replace(planned, messages=planned.messages[:-1])
     called = rendered("caller", [*history, Turn("planner", "Ask it. Next: caller.")])
-    assert planned.messages[:-1] == called.messages[:-1]
+    assert planned.messages[:-1] == called.messages[:-2]
     task = "planner_after_result" if history[-1].role == "observation" else "planner"
-    shared = planned.messages[-1].content.removesuffix(chat().texts[task].strip())
-    assert called.messages[-1].content.startswith(f"{shared}The step to do now: Ask it. Next: caller.\n")
+    shared = planned.messages[-1].content.removesuffix(f"\n\n{chat().texts[task].strip()}")
+    assert called.messages[-2].content == shared
+
+
+@pytest.mark.parametrize("role", ["planner", "caller"])
+def test_the_caller_goes_on_where_the_next_steps_history_has_its_call(role: Role) -> None:
+    thought = Turn("planner", "I need it for Bergen. Next: caller.")
+    call = Turn("caller", 'Action: thermometer\nAction Input: {"city":  "Bergen"}')
+    prompt = rendered("caller", [*OBSERVED, thought])
+    assert prompt.begun == "I need it for Bergen.\n"
+    later = rendered(role, [*OBSERVED, thought, call, Turn("observation", "12"), thought])
+    written = f'{prompt.text}{{"name": "thermometer", "arguments": {{"city":  "Bergen"}}}}\nuser: Result:\n12'
+    assert later.text.startswith(written)
+
+
+def test_the_rationale_is_begun_unless_a_result_or_the_models_thinking_comes_first() -> None:
+    assert rendered("planner", OBSERVED[:1]).begun == "I need to find out"
+    assert rendered("planner", OBSERVED).begun is None
+    assert render_chat("planner", chat(), history=OBSERVED[:1], thinking=True).begun is None
+
+
+def test_an_unusable_call_stays_as_the_model_wrote_it() -> None:
+    text = '{"name": "thermometer", "arguments": {"city"'
+    messages = rendered(
+        "caller", [*OBSERVED[:1], Turn("caller", text), Turn("observation", "cut"), OBSERVED[1]]
+    ).messages
+    assert messages[2].content == text
 
 
 @pytest.mark.parametrize("role", ["planner", "caller", "summarizer", "backbone"])
@@ -72,12 +100,12 @@ def test_user_and_assistant_take_turns_whatever_the_history_begins_with(role: Ro
     assert system == "system"
     assert others[::2] == ["user"] * len(others[::2])
     assert others[1::2] == ["assistant"] * len(others[1::2])
-    assert len(others) % 2 == 1, "the last message is a user's"
+    assert others[-1] == ("assistant" if role in ("planner", "caller") else "user")
 
 
 def test_placeholders_in_a_users_text_stay_text() -> None:
     prompt = rendered("caller", [Turn("user", "{thought} {doc}"), Turn("planner", "{doc} {thought}")])
-    assert prompt.messages[1].content.startswith("{thought} {doc}\n\nThe step to do now: {doc} {thought}\nTask:")
+    assert [message.content for message in prompt.messages[1:]] == ["{thought} {doc}", "{doc} {thought}\n"]
 
 
 def test_without_tools_none_are_mentioned() -> None:

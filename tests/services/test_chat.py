@@ -22,6 +22,9 @@ ROUTERS: dict[Role, tuple[Any, str]] = {
 }
 
 
+BEGUN = "I need to find out"
+
+
 async def ask(
     role: Role, text: str | list[str], body: Json, *, thinking: bool = False, path: str = ""
 ) -> tuple[int, Json, ScriptedEngine]:
@@ -38,30 +41,72 @@ def body(tools: list[Json], history: list[Json]) -> Json:
 
 
 async def test_the_planner_decides(body: Json) -> None:
-    status, plan, engine = await ask("planner", "I ask sun_times for Oslo. Next: caller.", body)
-    assert (status, plan["next"], plan["thought"]) == (200, "caller", "I ask sun_times for Oslo.")
-    assert plan["text"] == "I ask sun_times for Oslo. Next: caller."
+    status, plan, engine = await ask("planner", " when the sun rises. Next: caller.", body)
+    assert (status, plan["next"], plan["thought"]) == (200, "caller", f"{BEGUN} when the sun rises.")
+    assert plan["text"] == f"{BEGUN} when the sun rises. Next: caller."
+    assert engine.prompts[-1].endswith(f"\nassistant: {BEGUN}")
     assert engine.prompts[-1].startswith("system: You answer the user's question with the help of tools")
-    assert "\nuser: When does the sun rise in Oslo?\n\nTask: write the next thought" in engine.prompts[-1]
+    assert "\nuser: When does the sun rise in Oslo?\n\nTask: do not answer yet." in engine.prompts[-1]
 
 
 async def test_a_decision_is_still_forced(body: Json) -> None:
-    status, plan, engine = await ask("planner", ["All is known.", " conclusion."], body)
-    assert (status, plan["text"]) == (200, "All is known. Next: conclusion.")
-    assert engine.prompts[-1] == f"{engine.prompts[-2]}All is known. Next:"
+    status, plan, engine = await ask("planner", [" nothing.", " conclusion."], body)
+    assert (status, plan["text"]) == (200, f"{BEGUN} nothing. Next: conclusion.")
+    assert engine.prompts[-1] == f"{engine.prompts[-2]} nothing. Next:"
 
 
-async def test_the_caller_calls(body: Json) -> None:
-    called = 'Action: sun_times\nAction Input: {"city": "Oslo"}'
+async def test_a_rationale_that_the_model_does_not_continue_is_still_one(body: Json) -> None:
+    status, plan, engine = await ask("planner", ["", " caller."], body)
+    assert (status, plan["text"]) == (200, f"{BEGUN} Next: caller.")
+    assert engine.prompts[-1] == f"{engine.prompts[-2]} Next:"
+
+
+async def test_an_unreadable_text_is_written_again_after_the_same_beginning(body: Json) -> None:
+    texts = [" it. Next: nobody.", " the time. Next: caller."]
+    status, plan, engine = await ask("planner", texts, {**body, "constrained": False})
+    assert (status, plan["text"]) == (200, f"{BEGUN} the time. Next: caller.")
+    assert engine.prompts[-1] == engine.prompts[-2]
+
+
+async def test_after_a_result_the_model_begins_by_itself(body: Json) -> None:
+    history = [*body["history"], {"role": "observation", "content": "4:12"}]
+    status, plan, _ = await ask("planner", "I know that it is 4:12. Next: conclusion.", {**body, "history": history})
+    assert (status, plan["text"]) == (200, "I know that it is 4:12. Next: conclusion.")
+
+
+PUBLISHED = 'Action: sun_times\nAction Input: {"city": "Oslo"}'
+AS_JSON = '{"name": "sun_times", "arguments": {"city": "Oslo"}}'
+
+
+@pytest.mark.parametrize("called", [AS_JSON, PUBLISHED, f"<tool_call>\n{AS_JSON}\n</tool_call>"])
+async def test_the_caller_calls(called: str, body: Json) -> None:
     status, call, engine = await ask("caller", called, {**body, "thought": "I ask it. Next: caller."})
     assert (status, call["action"]) == (200, {"name": "sun_times", "arguments": {"city": "Oslo"}})
-    assert "\n\nThe step to do now: I ask it. Next: caller.\nTask: write the call" in engine.prompts[-1]
+    assert call["text"] == PUBLISHED, "records have one form"
+    assert engine.prompts[-1].endswith("\nassistant: I ask it.\n")
+
+
+@pytest.mark.parametrize(
+    ("called", "reason"),
+    [
+        ("I call it.", 'no call: the text holds no {"name": ..., "arguments": {...}}'),
+        ('{"name": "sun_times", "arguments": ["Oslo"]}', "'arguments' is not a JSON object"),
+        ('{"name": "sun_times", "arguments": {"city": }', "'arguments' is not JSON: Expecting value at character 9"),
+        ('{"name": "moon", "arguments": {}}', "there is no tool 'moon'"),
+    ],
+)
+async def test_an_unusable_call_is_repaired_with_the_reason(called: str, reason: str, body: Json) -> None:
+    status, call, engine = await ask("caller", [called, AS_JSON], {**body, "thought": "I ask it. Next: caller."})
+    assert (status, call["text"], call["repaired"]) == (200, PUBLISHED, True)
+    assert f"\nassistant: {called}\nuser: Result:\nNo call was made: " in engine.prompts[-1]
+    assert reason in engine.prompts[-1]
+    assert engine.prompts[-1].endswith("\nassistant: I ask it.\n")
 
 
 async def test_the_summarizer_answers(history: list[Json]) -> None:
     status, answer, engine = await ask("summarizer", "At 4:12.", {"history": history})
     assert (status, answer["answer"]) == (200, "At 4:12.")
-    assert "Task: answer the question now" in engine.prompts[-1]
+    assert "Task: answer the question now, in one or two sentences" in engine.prompts[-1]
 
 
 async def test_the_single_model_steps(body: Json) -> None:
@@ -102,8 +147,8 @@ THOUGHTS = "<think>Next: give up? No, I can ask.\nNext: caller it is.</think>\n\
 
 
 async def test_what_the_model_thinks_is_dropped(body: Json) -> None:
-    status, plan, _ = await ask("planner", THOUGHTS.replace("Next: ", "next ", 2), body)
-    assert (status, plan["thought"], plan["text"]) == (200, "I ask.", "I ask. Next: caller.")
+    status, plan, _ = await ask("planner", "<think>Give up? No, I can ask for it.</think> it. Next: caller.", body)
+    assert (status, plan["thought"]) == (200, f"{BEGUN} it.")
     assert plan["usage"]["completion_tokens"] > 10, "it is counted"
 
 
@@ -136,8 +181,8 @@ async def test_thinking_without_end_is_a_failure_with_its_reason(role: Role, thi
 
 
 async def test_the_caller_and_the_summarizer_drop_it(body: Json) -> None:
-    called = '<think>Oslo.</think>\nAction: sun_times\nAction Input: {"city": "Oslo"}'
+    called = f"<think>Oslo.</think>\n{AS_JSON}"
     status, call, _ = await ask("caller", called, {**body, "thought": "I ask it. Next: caller."})
-    assert (status, call["text"]) == (200, 'Action: sun_times\nAction Input: {"city": "Oslo"}')
+    assert (status, call["text"]) == (200, PUBLISHED)
     status, answer, _ = await ask("summarizer", "<think>Hm.</think>At 4:12.", {"history": body["history"]})
     assert (status, answer["answer"]) == (200, "At 4:12.")

@@ -122,7 +122,8 @@ async def test_a_text_that_has_begun_is_continued(serve: Serve) -> None:
     one, other = vllm(), ollama()
     for server in (one, other):
         async with engine_on(server, serve) as engine:
-            await text_of(engine, continuation="The capital is", stop=("Rome",))
+            begun = ChatPrompt((*PROMPT.messages, Message("assistant", "The capital ")))
+            await text_of(engine, prompt=begun, continuation="is", stop=("Rome",))
     assert one.bodies[-1]["messages"][-1] == {"role": "assistant", "content": "The capital is"}
     assert one.bodies[-1]["continue_final_message"] is True
     roles = [message["role"] for message in other.bodies[-1]["messages"]]
@@ -396,7 +397,7 @@ async def test_a_service_needs_nothing_but_the_server(serve: Serve) -> None:
         task = body["messages"][-1]["content"]
         answers = {
             "capital of France": "Paris.",
-            "write the next thought": "I need t. Next: caller.",
+            "Go on": " what it is. Next: caller.",
             "answer the": "42",
         }
         return next((answer for words, answer in answers.items() if words in task), "2")

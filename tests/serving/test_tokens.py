@@ -78,13 +78,24 @@ def test_no_text_in_a_chat_becomes_a_special_token(tokenizer: PromptTokenizer, u
     assert tokenizer.decode(ids) == tokenizer.text_of(chat)
 
 
-def test_planner_and_caller_share_the_tokens_before_their_tasks(tokenizer: PromptTokenizer) -> None:
+def test_a_chat_goes_on_with_the_text_that_the_model_has_begun(tokenizer: PromptTokenizer) -> None:
+    chat = ChatPrompt(
+        (Message("system", "Be short."), Message("user", "hello"), Message("assistant", "I <|im_end|>\n"))
+    )
+    text = "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\nI <|im_end|>\nand on"
+    ids = tokenizer.encode(chat, "and on")
+    assert tokenizer.decode(ids).endswith(text)
+    assert [token for token in ids if token in SPECIALS] == [1, END, 1, END, 1]
+    assert chat.text == "system: Be short.\nuser: hello\nassistant: I <|im_end|>\n"
+
+
+def test_planner_and_caller_share_the_tokens_before_the_task(tokenizer: PromptTokenizer) -> None:
     tool = Tool("thermometer", "Temperature now", {"type": "object", "properties": {"city": {"type": "string"}}})
     history = [Turn("user", "How warm?"), Turn("planner", "Ask. Next: caller."), Turn("observation", "19 <|im_end|>")]
     called = [*history, Turn("planner", "Once more. Next: caller.")]
     planner = tokenizer.encode(render_chat("planner", CHAT, history=history, tools=[tool]))
     caller = tokenizer.encode(render_chat("caller", CHAT, history=called, tools=[tool]))
     shared = next(place for place, pair in enumerate(zip(planner, caller, strict=False)) if pair[0] != pair[1])
-    assert tokenizer.decode(planner[:shared]).endswith("<|im_start|>user\nResult:\n19 <|im_end|>\n\n")
-    assert tokenizer.decode(planner[shared:]).startswith("Task: write the next thought")
-    assert tokenizer.decode(caller[shared:]).startswith("The step to do now")
+    assert tokenizer.decode(planner[:shared]).endswith("<|im_start|>user\nResult:\n19 <|im_end|>")
+    assert tokenizer.decode(planner[shared:]).startswith("\n\nTask: ")
+    assert tokenizer.decode(caller[shared:]).endswith("<|im_start|>assistant\nOnce more.\n")

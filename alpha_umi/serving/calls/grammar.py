@@ -3,6 +3,10 @@
     Action: NAME
     Action Input: {JSON}
 
+or, as models write it that were trained for no role,
+
+    {"name": "NAME", "arguments": {JSON}}
+
 Or that of an answer: a value that its schema allows. It is written in llguidance's dialect of Lark. Every call that the
 schema allows can be written, as compact, spaced or indented JSON; members come in any order, each declared one at most
 once. Texts and lists are as long as the schema lets them be: only the token limit ends them. What a grammar cannot
@@ -48,7 +52,6 @@ FORMATS = frozenset(["date", "date-time", "email", "ipv4", "uri", "uuid"])
 # The addresses of RFC 5321 that llguidance does not know: a quoted name, and an IPv6 host.
 RARE_EMAIL = r'^(".*"|[^\s"@]+@\[IPv6:)[^\s"]+$'
 
-_INPUT = "\nAction Input: "
 _NO_ARGUMENTS = {"type": "object", "additionalProperties": False}
 
 _SIMPLE_ESCAPE = r'\\["\\\/bfnrt]'
@@ -87,9 +90,12 @@ class Offered(Protocol):
         """JSON Schema of type object."""
 
 
-def call_grammar(tools: Sequence[Offered]) -> Grammar:
-    """The grammar of one call of one of the tools, whose schemas must be valid."""
-    return _call_grammar(tuple((tool.name, json.dumps(tool.parameters)) for tool in tools))
+def call_grammar(tools: Sequence[Offered], *, as_json: bool = False) -> Grammar:
+    """The grammar of one call of one of the tools, whose schemas must be valid.
+
+    `as_json`: the call is a JSON object, and not in the published form.
+    """
+    return _call_grammar(tuple((tool.name, json.dumps(tool.parameters)) for tool in tools), as_json)
 
 
 @lru_cache(CACHED_GRAMMARS)
@@ -122,22 +128,29 @@ _ANY = _Rules("", frozenset(["tool"]))
 
 
 @lru_cache(CACHED_GRAMMARS)
-def _call_grammar(offered: tuple[tuple[str, str], ...]) -> Grammar:
+def _call_grammar(offered: tuple[tuple[str, str], ...], as_json: bool) -> Grammar:
     written = {parameters: _arguments(parameters) for _, parameters in offered}
     while sum(len(each.rules) for each in written.values()) > MAX_GRAMMAR_CHARACTERS:
         written[max(written, key=lambda parameters: len(written[parameters].rules))] = _ANY
-    if not _compiles(_lark(offered, written)):
-        alone = {key: each if _compiles(_lark([("tool", key)], written)) else _ANY for key, each in written.items()}
-        written = alone if _compiles(_lark(offered, alone)) else dict.fromkeys(written, _ANY)
+    if not _compiles(_lark(offered, written, as_json)):
+        alone = {
+            key: each if _compiles(_lark([("tool", key)], written, as_json)) else _ANY for key, each in written.items()
+        }
+        written = alone if _compiles(_lark(offered, alone, as_json)) else dict.fromkeys(written, _ANY)
     loosened = frozenset().union(*(each.loosened for each in written.values()))
-    return Grammar(_lark(offered, written), loosened, offered)
+    return Grammar(_lark(offered, written, as_json), loosened, offered)
 
 
-def _lark(offered: Sequence[tuple[str, str]], written: Mapping[str, _Rules]) -> str:
-    calls = [
-        f"{_literal(f'Action: {name}{_INPUT}')} {_root(parameters) if written[parameters].rules else 'json_object'}"
-        for name, parameters in offered
-    ]
+def _published(name: str) -> str:
+    return f"Action: {name}\nAction Input: "
+
+
+def _lark(offered: Sequence[tuple[str, str]], written: Mapping[str, _Rules], as_json: bool) -> str:
+    calls = []
+    for name, parameters in offered:
+        arguments = _root(parameters) if written[parameters].rules else "json_object"
+        before, after = (f'{{"name": {_text(name)}, "arguments": ', ' "}"') if as_json else (_published(name), "")
+        calls.append(f"{_literal(before)} {arguments}{after}")
     used = dict.fromkeys(written[parameters].rules for _, parameters in offered)
     return "\n".join([f"start: {' | '.join(calls)}", *filter(None, used), _COMMON])
 

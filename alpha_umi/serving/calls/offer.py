@@ -11,7 +11,7 @@ from typing import Any
 
 from alpha_umi.contract.problems import Kind, ServiceError
 from alpha_umi.contract.tool_schema import ToolSchemaError, check_schema
-from alpha_umi.roles.caller import NO_CALL, Call, parse_call
+from alpha_umi.roles.caller import NO_CALL, Call, parse_call, parse_json_call
 from alpha_umi.roles.errors import UnreadableOutput
 from alpha_umi.roles.turns import Tool, Turn
 from alpha_umi.serving.assembly import RoleContext
@@ -59,22 +59,24 @@ def prompt_tools(tools: Sequence[Tool]) -> tuple[Tool, ...]:
     return tuple(replace(tool, name=tool.prompt_name) for tool in tools)
 
 
-async def call_constraint(context: RoleContext, tools: Sequence[Tool], *, constrained: bool) -> Grammar | None:
+async def call_constraint(
+    context: RoleContext, tools: Sequence[Tool], *, constrained: bool, as_json: bool = False
+) -> Grammar | None:
     """The grammar of a request's calls, made in a thread; None without constraints."""
     if not constrained:
         return None
-    grammar = await asyncio.to_thread(call_grammar, tools)
+    grammar = await asyncio.to_thread(call_grammar, tools, as_json=as_json)
     context.metrics.count_loosened(grammar.loosened)
     return grammar
 
 
-def read_call(text: str, tools: Sequence[Tool], *, cut_at: int | None = None) -> Call | Rejected:
+def read_call(text: str, tools: Sequence[Tool], *, cut_at: int | None = None, as_json: bool = False) -> Call | Rejected:
     """The call in a text, validated against its tool; else the reason against it.
 
-    `cut_at` is the token limit if it ended the text.
+    `cut_at` is the token limit if it ended the text. `as_json`: a JSON object is a call, too.
     """
     try:
-        parsed = parse_call(text)
+        parsed = parse_json_call(text) if as_json and "Action:" not in text.partition("{")[0] else parse_call(text)
         if (name := repeated_member(parsed.arguments_text)) is not None:
             raise CallInvalid(f"{parsed.name}: the member {name!r} is written twice")
         validate_call(parsed.name, parsed.arguments, tools)
@@ -88,9 +90,11 @@ def read_call(text: str, tools: Sequence[Tool], *, cut_at: int | None = None) ->
     return parsed
 
 
-def finished_call(session: GenerationSession, text: str, tools: Sequence[Tool]) -> Call | Rejected:
+def finished_call(
+    session: GenerationSession, text: str, tools: Sequence[Tool], *, as_json: bool = False
+) -> Call | Rejected:
     """The call in a text that the session's newest generation ended. A call that the token limit cut is counted."""
-    outcome = read_call(text, tools, cut_at=session.cut_at)
+    outcome = read_call(text, tools, cut_at=session.cut_at, as_json=as_json)
     if isinstance(outcome, Rejected) and outcome.unfinished:
         session.count_unfinished_call()
     return outcome

@@ -200,10 +200,15 @@ class ChatEngine(RemoteEngine):
             body["reasoning_effort"] = "none"
         if self._way == "structured_outputs":
             body |= NO_DEFAULTS | {"stream_options": {"include_usage": True, "continuous_usage_stats": True}}
-            if generation.continuation:
+            if self._begun(generation):
                 body |= {"continue_final_message": True, "add_generation_prompt": False}
         sent = {name: value for name, value in body.items() if name not in self._omitted}
         return Exchange(sent, _Reader(form), 0, generation.stop)
+
+    def _begun(self, generation: Generation) -> str:
+        """The text with which the model's answer begins."""
+        begun = generation.prompt.begun if isinstance(generation.prompt, ChatPrompt) else None
+        return (begun or "") + generation.continuation
 
     def _sent(self, generation: Generation, form: Form) -> ChatPrompt:
         """The messages of a generation, with the text that the model has begun and the note of the form."""
@@ -211,8 +216,9 @@ class ChatEngine(RemoteEngine):
         messages = prompt.messages if isinstance(prompt, ChatPrompt) else (Message("user", self.text_of(prompt)),)
         if _SYSTEM in self._omitted:
             messages = _without_system(messages)
-        if generation.continuation:
-            messages = (*messages, Message("assistant", generation.continuation))
+        if begun := self._begun(generation):
+            answered = messages[:-1] if messages[-1].role == "assistant" else messages
+            messages = (*answered, Message("assistant", begun))
             if self._way != "structured_outputs":
                 messages = (*messages, Message("user", cue(generation.constraint)))
         if form.note:

@@ -13,7 +13,7 @@ from llguidance import LLMatcher
 from support.mask_walk import TOKENIZER, walk
 
 from alpha_umi.contract.tool_schema import check_schema, full_validator
-from alpha_umi.roles.caller import parse_call
+from alpha_umi.roles.caller import parse_call, parse_json_call
 from alpha_umi.roles.turns import Tool
 from alpha_umi.serving.calls.grammar import answer_grammar, call_grammar, clear_grammar_cache
 from alpha_umi.serving.engine import Grammar
@@ -285,6 +285,17 @@ def test_no_way_through_a_grammar_ends_before_the_call_does(schema: Any, definit
     text, complete = walk(lark, seed, at_most=1_000)
     if complete:
         assert parse_call(text).text == text
+
+
+def test_a_call_as_a_json_object() -> None:
+    tools = [tool({"city": {"type": "string"}}, ["city"], 'get "it"', additionalProperties=False), tool(name="now")]
+    grammar = call_grammar(tools, as_json=True)
+    text = json.dumps({"name": 'get "it"', "arguments": {"city": "Oslo"}})
+    assert matches(grammar, text)
+    assert parse_json_call(text).text == 'Action: get "it"\nAction Input: {"city": "Oslo"}'
+    assert matches(grammar, '{"name": "now", "arguments": {}}')
+    for other in (text[:-1], f"{text}}}", text.replace("city", "town"), text.replace("get", "set"), call({}, "now")):
+        assert not matches(grammar, other)
 
 
 def test_a_hundred_tools_each_with_its_own_arguments() -> None:
