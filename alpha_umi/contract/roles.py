@@ -179,8 +179,8 @@ class SummarizeRequest(Sampling):
     """`POST /v1/summarize`.
 
     With an `answer_schema`, a JSON Schema, the answer is JSON text that matches it, unless a text of `stop` or a
-    bound of the request ends it earlier. The prompt does not show the schema: it is that of the trained template,
-    and the grammar forces the form.
+    bound of the request ends it earlier. A trained template's prompt does not show the schema, and the grammar forces
+    the form; a chat template's prompt shows it.
     """
 
     history: Annotated[list[TurnModel], Field(min_length=1, max_length=MAX_TURNS)]

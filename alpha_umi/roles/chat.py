@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from alpha_umi.roles.caller import as_json_call
 from alpha_umi.roles.planner import without_decision
@@ -35,13 +36,14 @@ def render_prompt(
     tools: Sequence[Tool] = (),
     planner_label: PlannerLabel = "assistant",
     thinking: bool = False,
+    answer_schema: Mapping[str, Any] | None = None,
 ) -> AnyPrompt:
     """The prompt of a role in either kind of template.
 
-    `planner_label` applies to trained templates, `thinking` to those of the kind chat.
+    `planner_label` applies to trained templates, `thinking` and `answer_schema` to those of the kind chat.
     """
     if isinstance(template, ChatTemplate):
-        return render_chat(role, template, history=history, tools=tools, thinking=thinking)
+        return render_chat(role, template, history=history, tools=tools, thinking=thinking, answer_schema=answer_schema)
     return render(role, template, history=history, tools=tools, planner_label=planner_label)
 
 
@@ -52,10 +54,12 @@ def render_chat(
     history: Sequence[Turn],
     tools: Sequence[Tool] = (),
     thinking: bool = False,
+    answer_schema: Mapping[str, Any] | None = None,
 ) -> ChatPrompt:
     """The messages of one role: a system message, then user and assistant in turn, from user to user.
 
     The caller's history ends with the rationale, with which its answer begins, so its last message is the assistant's.
+    With an `answer_schema` the summarizer's task is to write JSON that matches it.
     """
     texts, turns = template.texts, visible_history(role, history)
     name = "system_without_tools" if not tools else "system_backbone" if role == "backbone" else "system"
@@ -63,7 +67,7 @@ def render_chat(
     follows_result = bool(turns) and turns[-1].role == "observation"
     messages = [_message(turn, texts["observation"]) for turn in turns]
     if role != "caller":
-        messages.append(Message("user", _task(role, texts, follows_result)))
+        messages.append(Message("user", _task(role, texts, follows_result, answer_schema)))
     if messages[0].role == "assistant":
         messages.insert(0, Message("user", texts["left_out"]))
     if role == "planner" and not follows_result and not thinking:
@@ -75,7 +79,9 @@ def render_chat(
     return ChatPrompt((Message("system", system.strip()), *before, newest), thinking)
 
 
-def _task(role: Role, texts: Mapping[str, str], follows_result: bool) -> str:
+def _task(role: Role, texts: Mapping[str, str], follows_result: bool, answer_schema: Mapping[str, Any] | None) -> str:
+    if role == "summarizer" and answer_schema is not None:
+        return texts["summarizer_with_schema"].replace("{schema}", json.dumps(answer_schema))
     return texts["planner_after_result" if role == "planner" and follows_result else role]
 
 

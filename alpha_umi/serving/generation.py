@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Self
@@ -82,6 +82,7 @@ async def fit_prompt(
     tools: Sequence[Tool] = (),
     answer_tokens: int,
     template: str | None = None,
+    answer_schema: Mapping[str, Any] | None = None,
     share: float = 1.0,
 ) -> FittedPrompt:
     """Render the role's prompt; shorten the history where prompt and answer exceed the context.
@@ -101,6 +102,7 @@ async def fit_prompt(
                 tools=tools,
                 planner_label=host.model.planner_label,
                 thinking=host.model.thinking,
+                answer_schema=answer_schema,
             ),
             history,
             budget=int(share * (host.engine.context - answer_tokens)),
@@ -205,13 +207,20 @@ class GenerationSession:
         history: Sequence[Turn],
         tools: Sequence[Tool] = (),
         answer_tokens: int | None = None,
+        answer_schema: Mapping[str, Any] | None = None,
     ) -> Self:
         """Fit the prompt. `answer_tokens` are reserved for the answer; the request's bound if None.
 
         Raises `ServiceError`: `context-exceeded`.
         """
-        reserved = answer_tokens or token_bound(context, request)
-        fit_again = partial(fit_prompt, context.host, history=history, tools=tools, answer_tokens=reserved)
+        fit_again = partial(
+            fit_prompt,
+            context.host,
+            history=history,
+            tools=tools,
+            answer_tokens=answer_tokens or token_bound(context, request),
+            answer_schema=answer_schema,
+        )
         fitted = await fit_again()
         return cls(context, request, request_id, fitted, fit_again, fitted.sha256)
 
@@ -246,7 +255,7 @@ class GenerationSession:
         """Count a repair, and fit the prompt of its history. Raises `ServiceError`: `context-exceeded`."""
         self.count_extra("repair")
         reserved = answer_tokens or token_bound(self.context, self.request)
-        self.fit_again = partial(fit_prompt, self.context.host, history=history, tools=tools, answer_tokens=reserved)
+        self.fit_again = partial(self.fit_again, history=history, tools=tools, answer_tokens=reserved)
         self.fitted = await self.fit_again()
 
     def more_tokens(self, continuation: str = "") -> int:

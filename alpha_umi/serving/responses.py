@@ -70,6 +70,7 @@ def role_router(
             tools=as_tools(getattr(body, "tools", ())),
             answer_tokens=reserved_tokens(token_bound(context, body)),
             template=body.template,
+            answer_schema=getattr(body, "answer_schema", None),
         )
         return fitted.as_answer(context.host.engine)
 

@@ -86,7 +86,7 @@ def _prompt(
             raise NoPrompt(SHORTENED)
         if role != "summarizer" and any(step.observation and step.observation.truncated for step in state.steps):
             raise NoPrompt(_READS_MORE)
-        text = _rendered(role, models.get(role, {}), _history(effect, state), tools)
+        text = _rendered(role, models.get(role, {}), state, _history(effect, state), tools)
     except NoPrompt as error:
         return RolePrompt(role, step, None, str(error))
     if isinstance(effect, AskBackbone) and effect.conclude:
@@ -102,11 +102,18 @@ def _history(effect: RoleEffect, state: State) -> tuple[Turn, ...]:
     return as_history(as_turns(planner_history(state) if isinstance(effect, AskPlanner) else state.history))
 
 
-def _rendered(role: Role, model: Model, history: Sequence[Turn], tools: Sequence[Tool]) -> str:
+def _rendered(role: Role, model: Model, state: State, history: Sequence[Turn], tools: Sequence[Tool]) -> str:
     """Raises `NoPrompt`. Without a recorded digest of the prompt, the template must have the model's digest."""
     label, template = model.get("planner_label", "assistant"), named_template(model)
     require_same_template(model, template)
-    return render_prompt(role, template, history=history, tools=tools, planner_label=label).text
+    return render_prompt(
+        role,
+        template,
+        history=history,
+        tools=tools,
+        planner_label=label,
+        answer_schema=state.options.answer_schema if role == "summarizer" else None,
+    ).text
 
 
 def _shortened(event: Event) -> bool:

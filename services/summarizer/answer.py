@@ -84,7 +84,9 @@ async def summarize(
     Raises `ServiceError`: `answer-schema-invalid`, `answer-invalid`, `output-unreadable`.
     """
     grammar = await answer_constraint(context, request.answer_schema)
-    session = await GenerationSession.open(context, request, request_id, history=as_history(request.history))
+    session = await GenerationSession.open(
+        context, request, request_id, history=as_history(request.history), answer_schema=request.answer_schema
+    )
     work = _Answer(session, request, grammar)
     async for piece in work.write():
         yield piece

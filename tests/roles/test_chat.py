@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -85,6 +86,16 @@ def test_an_unusable_call_stays_as_the_model_wrote_it() -> None:
         "caller", [*OBSERVED[:1], Turn("caller", text), Turn("observation", "cut"), OBSERVED[1]]
     ).messages
     assert messages[2].content == text
+
+
+def test_the_summarizer_sees_the_schema_of_its_answer() -> None:
+    schema = {"type": "object", "properties": {"degrees": {"type": "number"}}}
+    with_schema = render_prompt("summarizer", chat(), history=OBSERVED, answer_schema=schema).text
+    assert with_schema.rstrip().endswith("as JSON that matches this schema:\n" + json.dumps(schema))
+    trained = load_template("toolbench")
+    assert render_prompt("summarizer", trained, history=OBSERVED, answer_schema=schema) == render_prompt(
+        "summarizer", trained, history=OBSERVED
+    )
 
 
 @pytest.mark.parametrize("role", ["planner", "caller", "summarizer", "backbone"])

@@ -109,6 +109,17 @@ async def test_the_summarizer_answers(history: list[Json]) -> None:
     assert "Task: answer the question now, in one or two sentences" in engine.prompts[-1]
 
 
+async def test_the_summarizer_sees_the_schema_of_its_answer_also_in_its_repair(history: list[Json]) -> None:
+    schema = {"type": "object", "properties": {"at": {"type": "string"}}, "required": ["at"]}
+    request = {"history": history, "answer_schema": schema}
+    status, answer, engine = await ask("summarizer", ["{}", '{"at": "4:12"}'], request)
+    assert (status, answer["answer"]) == (200, '{"at": "4:12"}')
+    for prompt in engine.prompts[-2:]:
+        assert prompt.endswith(f"matches this schema:\n{json.dumps(schema)}\n")
+    status, rendered, _ = await ask("summarizer", "", request, path="/render")
+    assert (status, rendered["prompt"]) == (200, engine.prompts[-2])
+
+
 async def test_the_single_model_steps(body: Json) -> None:
     text = 'I need the times.\nAction: sun_times\nAction Input: {"city": "Oslo"}'
     status, step, _ = await ask("backbone", text, {**body, "constrained": False})
