@@ -375,6 +375,7 @@ class ModelInfo(WireModel):
     )
     role: str
     template: str
+    template_version: int = Field(default=1, description="Of the template's wording")
     planner_label: PlannerLabel = "assistant"
     hub: tuple[str, ...] = Field(default=(), description="What comes from a model hub, each as `org/name@commit`")
     server: dict[str, str] = Field(

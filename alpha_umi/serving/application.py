@@ -93,6 +93,7 @@ def _info(context: RoleContext, created: int) -> ModelInfo:
         capacity=host.engine.capacity,
         role=host.model.role,
         template=host.model.template.name,
+        template_version=host.model.template.version,
         planner_label=host.model.planner_label,
         hub=host.model.hub,
         server=dict(stats.server) if (stats := host.engine.stats()) is not None else {},

@@ -50,8 +50,9 @@ def named_template(model: Model) -> AnyTemplate:
 
 
 def require_same_template(model: Model, template: AnyTemplate) -> None:
-    """Raises `NoPrompt` if the model's manifest has another digest of the template."""
+    """Raises `NoPrompt` if the model was trained with or served with another version of the template."""
     manifest = model.get("manifest")
     digest = manifest.get("template_digest") if isinstance(manifest, dict) else None
-    if isinstance(template, Template) and digest not in (None, template.digest):
+    other_digest = isinstance(template, Template) and digest not in (None, template.digest)
+    if other_digest or model.get("template_version", 1) != template.version:
         raise NoPrompt(f"this version has another template {template.name!r}")

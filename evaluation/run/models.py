@@ -106,6 +106,8 @@ def _record(model: ModelInfo, finding: Finding) -> dict[str, Any]:
     if record["planner_label"] == "assistant":
         # Files of earlier versions, which can be resumed, do not have it.
         del record["planner_label"]
+    if record["template_version"] == 1:
+        del record["template_version"]
     if not record["hub"]:
         del record["hub"]
     manifest = {name: value for name, value in _manifest(model).items() if name != TRAINED_ON}

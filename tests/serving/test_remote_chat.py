@@ -17,7 +17,7 @@ from support.role_apps import application, client_of
 from support.serving_on_loopback import Serve
 
 from alpha_umi.roles.caller import parse_call
-from alpha_umi.roles.template import ChatPrompt, Message
+from alpha_umi.roles.template import ChatPrompt, Message, load_any_template
 from alpha_umi.roles.turns import Role, Tool
 from alpha_umi.serving.application import create_shared_application
 from alpha_umi.serving.assembly import role_parts
@@ -402,7 +402,7 @@ async def test_a_service_needs_nothing_but_the_server(serve: Serve) -> None:
         }
         return next((answer for words, answer in answers.items() if words in task), "2")
 
-    server = ollama(model=model)
+    server, chat = ollama(model=model), load_any_template("chat")
     roles: tuple[Role, ...] = ("planner", "caller", "summarizer")
     routers = {"planner": planner_router, "caller": caller_router, "summarizer": summarizer_router}
     parts = role_parts(load_shared(roles, settings_of(server, serve)), routers, dict.fromkeys(roles, 64))
@@ -415,7 +415,7 @@ async def test_a_service_needs_nothing_but_the_server(serve: Serve) -> None:
         answer = (await client.post("/v1/summarize", json={"history": history})).json()
         shown = (await client.get("/v1/models")).json()["data"]
     assert (plan["next"], call["action"], answer["answer"]) == ("caller", {"name": "t", "arguments": {}}, "42")
-    assert {entry["template"] for entry in shown} == {"chat"}
+    assert {(entry["template"], entry["template_version"]) for entry in shown} == {("chat", chat.version)}
     assert {entry["server"]["constraints"] for entry in shown} == {"response_format"}
 
 

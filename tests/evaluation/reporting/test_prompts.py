@@ -61,6 +61,11 @@ WHY: dict[str, tuple[dict[Role, dict[str, Any]], str]] = {
     "no model": ({}, "the file does not name its template"),
     "unknown": ({"planner": {"template": "of nobody"}}, "this version has no template 'of nobody'"),
     "another text by its digest": (manifest("0" * 64), "this version has another template 'toolbench'"),
+    "another version": (
+        {"planner": {"template": "toolbench", "template_version": 7}},
+        "this version has another template 'toolbench'",
+    ),
+    "of before versions": ({"planner": {"template": "chat"}}, "this version has another template 'chat'"),
     "another text, no digest": (MODELS, ANOTHER),
     "the same template, another text": (manifest(load_template("toolbench").digest), ANOTHER),
 }
