@@ -62,7 +62,9 @@ class Source(_File):
     @model_validator(mode="after")
     def _tool_sets(self) -> Source:
         if (self.tool_sets or self.dev_tool_sets) and self.format != "rotbench":
-            raise ValueError("`tool_sets` and `dev_tool_sets` belong to the format `rotbench` alone")
+            raise ValueError(
+                "`tool_sets` and `dev_tool_sets` belong to the format `rotbench` alone; others have `dev_share`"
+            )
         if self.dev_tool_sets and self.dev_share:
             raise ValueError("`dev_tool_sets` and `dev_share` exclude each other")
         return self

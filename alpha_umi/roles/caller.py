@@ -14,8 +14,6 @@ from alpha_umi.roles.errors import UnreadableOutput
 # Prefix of the observation when the caller's output is not a valid call; the reason follows.
 NO_CALL = "No call was made: "
 _CALL = re.compile(r"\s*Action:[ \t]*(?P<name>[^\n]*?)[ \t]*\n\s*Action Input:\s*", re.DOTALL)
-
-
 _JSON_CALL = re.compile(r'[^{]*\{\s*"name"\s*:\s*(?P<name>"(?:[^"\\]|\\.)*")\s*,\s*"(?:arguments|parameters)"\s*:\s*')
 
 

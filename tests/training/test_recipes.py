@@ -117,6 +117,7 @@ def test_errors_in_a_variant_name_the_field(tmp_path: Path, changed: dict[str, o
         ({"template": "chatty"}, "template: no template 'chatty'"),
         ({"context": None}, "context: Field required"),
         ({"lora": {"rank": 0, "alpha": 1}}, "lora.rank: "),
+        ({"settings": {"global": {"epochs": float("inf")}}}, "settings.global.epochs: Input should be a finite number"),
         ({"settings": {"global": {"learning_rate": 3}}}, "settings.global.learning_rate: .*settings.global.epochs: "),
         ({"precision": "int8"}, "precision: "),
     ],

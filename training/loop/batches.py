@@ -45,8 +45,9 @@ class StepPlan:
         complete, part = divmod(self.epochs, 1)
         most = sum(len(self._epoch(epoch)) for epoch in range(int(complete)))
         most += round(part * len(self._epoch(int(complete)))) if part else 0
+        most = max(most, 1)
         if self.max_tokens is None:
-            return max(most, 1)
+            return most
         spent = 0
         for step in range(1, most + 1):
             spent += self.tokens(step)

@@ -33,7 +33,7 @@ class StageSettings(_Strict):
     """
 
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
-    epochs: Annotated[float, Field(gt=0)]
+    epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     batch: Annotated[int, Field(ge=1)]
     warmup: Annotated[float, Field(ge=0, lt=1)]
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -44,7 +44,7 @@ class Override(_Strict):
     """Settings of a stage that replace those of the config."""
 
     learning_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
-    epochs: Annotated[float, Field(gt=0)] | None = None
+    epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     batch: Annotated[int, Field(ge=1)] | None = None
     warmup: Annotated[float, Field(ge=0, lt=1)] | None = None
     schedule: Literal["cosine", "linear", "constant"] | None = None
