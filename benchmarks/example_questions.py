@@ -119,16 +119,15 @@ def main() -> None:
     """Run the missing questions and print the table."""
     options = _options()
     try:
-        target = _target(options)
+        target, questions = _target(options), read_questions(options.questions)
         options.output.parent.mkdir(parents=True, exist_ok=True)
         with ending_signals_interrupt():
             run_until_signal(
                 run_questions(
-                    target, read_questions(), options.output,
-                    max_steps=options.max_steps, concurrency=options.concurrency,
+                    target, questions, options.output, max_steps=options.max_steps, concurrency=options.concurrency
                 )
             )  # fmt: skip
-        rows = score(read_questions(), read_trajectory_run(options.output))
+        rows = score(questions, read_trajectory_run(options.output))
     except (DataError, CommandError, ClientError) as error:
         raise SystemExit(f"error: {error}" + (f"\n  → {error.remedy}" if error.remedy else "")) from error
     except KeyboardInterrupt:
@@ -209,6 +208,7 @@ def _options() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--output", type=Path, required=True, help="trajectory run file; an existing one is continued")
+    add("--questions", type=Path, default=INSTRUCTIONS, help="JSON Lines: id, instruction, facts")
     add("--url", help="address of the orchestrator; by default the one that is up")
     add("--key", default=os.environ.get("ALPHA_UMI_API_KEY"), help="its API key")
     add("--state-dir", type=Path, help="state folder of `alpha-umi up`")

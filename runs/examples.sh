@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Ask the 20 example questions of a complete system, and print which answers contain the expected facts.
+# Ask the 20 example questions, or those of another file (QUESTIONS), of a complete system, and print which answers
+# contain the expected facts.
 #
 #   runs/examples.sh                                                      # the shipped models
 #   MODELS=build/models RUNS=build/examples-mine runs/examples.sh          # a folder with a model for each role
@@ -8,11 +9,12 @@
 set -euo pipefail
 
 RUNS=${RUNS:-build/examples}
+QUESTIONS=${QUESTIONS:-examples/instructions.jsonl}
 
 mkdir -p "$RUNS"
 down() { alpha-umi down --state-dir "$RUNS/state"; }
 trap down EXIT
 down
 alpha-umi up ${MODELS:+--models "$MODELS"} --state-dir "$RUNS/state"
-python -m benchmarks.example_questions --state-dir "$RUNS/state" --output "$RUNS/examples.jsonl"
+python -m benchmarks.example_questions --questions "$QUESTIONS" --state-dir "$RUNS/state" --output "$RUNS/examples.jsonl"
 alpha-umi evaluate report "$RUNS/examples.jsonl" --examples 20 --output "$RUNS/report.html"

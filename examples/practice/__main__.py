@@ -1,7 +1,7 @@
 """The command: `python -m examples.practice --output FOLDER [--questions 400] [--seed 1] [--all-tools 0.5]`.
 
-It writes `trajectories.jsonl` and `tools.json`, the training format of recorded trajectories. No call of
-`examples/instructions.jsonl` is among them, so those questions remain a test set; `--exclude` names further ones.
+It writes `trajectories.jsonl` and `tools.json`, the training format of recorded trajectories. No call that a question
+of `examples/*instructions.jsonl` needs is among them, so those remain test sets; `--exclude` names further ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from examples.practice.course import Course, Json, Kind
 from examples.practice.kinds import KINDS
 from examples.practice.writing import WRITTEN, offered, tool_sets, trajectory
 
-TESTED = Path(__file__).parents[1] / "instructions.jsonl"
+TESTED = tuple(sorted(Path(__file__).parents[1].glob("*instructions.jsonl")))
 # The fields of an observation that say what the call is about, if not all of them do. Equal calls may be written
 # differently (PT, Portugal).
 _SUBJECTS: Mapping[str, Sequence[str]] = {
@@ -30,7 +30,7 @@ def main() -> None:
     """Write the two files into a folder, which is created."""
     options = _options()
     api = ToolApi(WRITTEN)
-    excluded = [TESTED, *options.exclude]
+    excluded = [*TESTED, *options.exclude]
     made = practice(
         api, options.questions, options.seed, options.tool_sets, all_tools=options.all_tools, excluded=excluded
     )
@@ -49,7 +49,7 @@ def practice(
     tool_set_count: int,
     *,
     all_tools: float = 0.5,
-    excluded: Sequence[Path] = (TESTED,),
+    excluded: Sequence[Path] = TESTED,
     kinds: Mapping[Kind, int] = KINDS,
 ) -> Iterator[Json]:
     """`questions` trajectories, without repeated questions, and without calls that the excluded files need."""

@@ -21,7 +21,8 @@ from orchestrator.tools.sources_file import load_sources_file
 Json = dict[str, Any]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-INSTRUCTIONS = [json.loads(line) for line in (EXAMPLES / "instructions.jsonl").read_text("utf-8").splitlines()]
+FILES = sorted(EXAMPLES.glob("*instructions.jsonl"))
+INSTRUCTIONS = [json.loads(line) for file in FILES for line in file.read_text("utf-8").splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +68,9 @@ def holds(leaf: str | float, fact: str | float) -> bool:
     return rounds_to(leaf, fact)
 
 
-def test_there_are_twenty_and_they_use_every_tool(operations: dict[str, Operation]) -> None:
-    assert len({entry["id"] for entry in INSTRUCTIONS}) == len({entry["instruction"] for entry in INSTRUCTIONS}) == 20
+def test_there_are_twice_twenty_and_they_use_every_tool(operations: dict[str, Operation]) -> None:
+    assert [len(file.read_text("utf-8").splitlines()) for file in FILES] == [20, 20]
+    assert len({entry["id"] for entry in INSTRUCTIONS}) == len({entry["instruction"] for entry in INSTRUCTIONS}) == 40
     assert {call["tool"] for entry in INSTRUCTIONS for call in entry["calls"]} == set(operations)
 
 

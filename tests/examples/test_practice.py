@@ -158,7 +158,7 @@ def test_the_clock_of_practice_shows_the_time_that_is_set(api: ToolApi) -> None:
 
 
 def test_no_call_of_the_example_instructions_is_practised(api: ToolApi, made: list[dict[str, Any]]) -> None:
-    tested = [json.loads(line) for line in TESTED.read_text(encoding="utf-8").splitlines()]
+    tested = [json.loads(line) for path in TESTED for line in path.read_text(encoding="utf-8").splitlines()]
     calls = [(call["tool"], call["arguments"]) for line in tested for call in line["calls"]]
     actions = [step["action"] for each in made for step in each["steps"] if step["action"]]
     assert len(actions) > QUESTIONS / 2
@@ -178,7 +178,7 @@ def test_no_call_of_the_example_instructions_is_practised(api: ToolApi, made: li
     ],
 )
 def test_a_tested_call_is_known_in_other_words(api: ToolApi, tool: str, arguments: dict[str, Any]) -> None:
-    assert subject_of(tool, api.call(tool, arguments).content) in calls_of_tests(api, [TESTED])
+    assert subject_of(tool, api.call(tool, arguments).content) in calls_of_tests(api, TESTED)
 
 
 def test_calls_of_further_files_are_excluded_even_where_the_tool_fails(api: ToolApi, tmp_path: Path) -> None:

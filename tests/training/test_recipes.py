@@ -32,9 +32,10 @@ def test_a_backbone_is_a_hub_id(world: World, model_hub: ModelHub) -> None:
         backbone_of(config.model_copy(update={"backbone": "org/tiny@v9"}))
 
 
-def test_the_variants_of_the_paper_ship() -> None:
+def test_the_variants_of_the_paper_and_that_of_the_shipped_models_ship() -> None:
     assert shipped(VARIANTS) == [
         "alpha-umi",
+        "alpha-umi-and-single-llm",
         "alpha-umi-without-reuse",
         "multi-llm-one-stage",
         "single-llm",
