@@ -14,13 +14,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from rich.console import Console
 
 from alpha_umi.client.errors import ClientError
 from alpha_umi.client.orchestrator import OrchestratorClient
 from alpha_umi.client.retry import RetryPolicy
+from alpha_umi.contract.trajectories import Strategy
 from alpha_umi.roles.turns import Role, Tool, Turn
 from benchmarks.processes import ROOT
 from benchmarks.report import Row, show
@@ -78,7 +79,13 @@ def read_questions(path: Path = INSTRUCTIONS) -> tuple[Question, ...]:
 
 
 async def run_questions(
-    target: Target, questions: Sequence[Question], path: Path, *, max_steps: int, concurrency: int = 1
+    target: Target,
+    questions: Sequence[Question],
+    path: Path,
+    *,
+    max_steps: int,
+    strategy: Strategy = "chain",
+    concurrency: int = 1,
 ) -> None:
     """Send the questions that have no record in the file at `path`.
 
@@ -87,18 +94,19 @@ async def run_questions(
     """
     async with OrchestratorClient(target.url, api_key=target.key, retry=RETRY, resume=RETRY) as client:
         tools = await _example_tools(client)
-        models = await _models(client, target.role_token, questions)
+        models = await _models(client, target.role_token, questions, strategy)
         recorded = [RecordedTrajectory(each.id, tools, (Turn("user", each.instruction),)) for each in questions]
         about = TrajectoryRunRecord(
             suite=SUITE,
             trajectories=len(recorded),
             max_steps=max_steps,
+            strategy=strategy,
             models={} if models is None else models.to_record(),
         )
         with resume_trajectory_run(path, about, recorded) as file:
             _check_same_questions(questions, file.records)
             await cancel_stale(client, SUITE)
-            options = RunOptions(max_steps=max_steps, metadata={METADATA_KEY: SUITE})
+            options = RunOptions(strategy=strategy, max_steps=max_steps, metadata={METADATA_KEY: SUITE})
             await run_all(client, file, recorded, options, concurrency=concurrency)
 
 
@@ -124,7 +132,8 @@ def main() -> None:
         with ending_signals_interrupt():
             run_until_signal(
                 run_questions(
-                    target, questions, options.output, max_steps=options.max_steps, concurrency=options.concurrency
+                    target, questions, options.output, max_steps=options.max_steps, strategy=options.strategy,
+                    concurrency=options.concurrency,
                 )
             )  # fmt: skip
         rows = score(questions, read_trajectory_run(options.output))
@@ -163,14 +172,16 @@ async def _example_tools(client: OrchestratorClient) -> tuple[Tool, ...]:
     return tuple(tools[name] for name in names)
 
 
-async def _models(client: OrchestratorClient, token: str | None, questions: Sequence[Question]) -> RoleModels | None:
+async def _models(
+    client: OrchestratorClient, token: str | None, questions: Sequence[Question], strategy: Strategy
+) -> RoleModels | None:
     digests = frozenset(instruction_digest(question.instruction) for question in questions)
 
     def token_of(role: Role, url: str) -> str | None:
         return token
 
     try:
-        return await discover_models(await client.ready(), "chain", digests, token_of)
+        return await discover_models(await client.ready(), strategy, digests, token_of)
     except ModelsUnknown:
         return None
 
@@ -209,6 +220,7 @@ def _options() -> argparse.Namespace:
     add = parser.add_argument
     add("--output", type=Path, required=True, help="trajectory run file; an existing one is continued")
     add("--questions", type=Path, default=INSTRUCTIONS, help="JSON Lines: id, instruction, facts")
+    add("--strategy", choices=get_args(Strategy), default="chain", help="`single`: the single model answers")
     add("--url", help="address of the orchestrator; by default the one that is up")
     add("--key", default=os.environ.get("ALPHA_UMI_API_KEY"), help="its API key")
     add("--state-dir", type=Path, help="state folder of `alpha-umi up`")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from benchmarks.example_questions import (
     run_questions,
     score,
 )
+from benchmarks.processes import ROOT
 from evaluation.files.trajectory_run import TrajectoryRun, TrajectoryRunRecord, read_trajectory_run
 from examples.tool_api.app import create_app
 from recordings.errors import NotTheFormat
@@ -78,6 +80,17 @@ def test_answers_are_scored_by_their_facts(start: Start, tmp_path: Path) -> None
     assert [moon[name] for name in ("correct", "status", "steps", "missing")] == ["no", "failed", 0, "full moon"]
     holidays = rows["How many public holidays does Portugal have in 2027?"]
     assert (holidays["missing"], holidays["answer"]) == ("13", "In 2013 there were 14 holidays.")
+
+
+def test_other_questions_and_strategies_are_run(start: Start, tmp_path: Path) -> None:
+    further = ROOT / "examples" / "further_instructions.jsonl"
+    lines = further.read_text("utf-8").splitlines()[:2]
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text("\n".join(lines), "utf-8")
+    roles = ExampleRoles(entries=[json.loads(line) for line in lines])
+    done = run(start(roles.roles()), tmp_path, "--questions", str(questions), "--strategy", "dfsdt")
+    assert (done.returncode, done.stdout.strip().startswith("2 of 2 ")) == (0, True), done.stderr
+    assert read_trajectory_run(tmp_path / "examples.jsonl").about.strategy == "dfsdt"
 
 
 def test_a_killed_run_is_continued(start: Start, tmp_path: Path) -> None:

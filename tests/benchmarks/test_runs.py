@@ -201,7 +201,10 @@ def test_examples_commands(commands: Commands, tmp_path: Path) -> None:
         "down --state-dir $RUNS/state",
     ]
     module = (tmp_path / "python.log").read_text().replace(str(tmp_path / "out"), "$RUNS")
-    assert module == "-m benchmarks.example_questions --state-dir $RUNS/state --output $RUNS/examples.jsonl\n"
+    assert module == (
+        "-m benchmarks.example_questions --questions examples/instructions.jsonl --strategy chain "
+        "--state-dir $RUNS/state --output $RUNS/examples.jsonl\n"
+    )
 
 
 def test_ablations_commands(commands: Commands, tmp_path: Path) -> None:
