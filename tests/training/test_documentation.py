@@ -59,7 +59,9 @@ def test_the_session_names_files_and_options_that_are_there() -> None:
         path = ["train", "run"] if path == ["train", "alpha-umi"] else path
         text = help_of.invoke(app, [*path, "--help"], env={"COLUMNS": "200"}).output
         assert all(word in text for word in words if word.startswith("--"))
-    assert load_config(re.findall(r"training/configs/(\S+)\.yaml >", session)[0]).settings["global"].epochs == 1
+    pattern, replacement, config = re.findall(r"sed -E 's/(.*?)/(.*?)/' training/configs/(\S+)\.yaml >", session)[0]
+    assert all(re.search(f"{pattern},", f"epochs: {made.epochs},") for made in load_config(config).settings.values())
+    assert replacement == "epochs: 3"
 
 
 def test_every_format_says_where_its_data_comes_from() -> None:
