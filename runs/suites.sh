@@ -4,6 +4,7 @@
 #   runs/suites.sh                                                # the shipped models
 #   MODELS=build/models SUITES="gsm8k seal-tools" runs/suites.sh  # a folder with planner/, caller/ and summarizer/
 #   MODEL=FOLDER RUNS=build/backbone runs/suites.sh                # one model in all roles
+#   MODELS=FOLDER STRATEGIES="chain single" runs/suites.sh         # and its single model (backbone/)
 #
 # `alpha-umi evaluate suites` lists the suites and says where their data is looked for. The untuned backbone is the
 # folder that this prints:
@@ -20,6 +21,10 @@ STEPS=${STEPS:-50}
 TRAJECTORY_SUITES=${TRAJECTORY_SUITES-gsm8k rotbench-gpt4 toolbench-out-of-domain}
 TRAJECTORIES=${TRAJECTORIES:-8}
 MAX_STEPS=${MAX_STEPS:-4}
+MODES=${MODES:-constrained unconstrained}
+STRATEGIES=${STRATEGIES:-chain}
+single=
+[[ $STRATEGIES != *single* ]] || single=--single
 models=()
 [[ -z ${MODEL:-} ]] || { models=(--model "$MODEL"); export ALPHA_UMI_ROLE_MODEL=$MODEL; }
 [[ -z ${MODELS:-} ]] || models=(--models "$MODELS")
@@ -33,36 +38,40 @@ runs=()
 
 # Steps: the models run in the command itself.
 for suite in $SUITES; do
-    for mode in constrained unconstrained; do
-        file=$RUNS/steps-$(basename "$suite" .yaml)-$mode.jsonl
-        if [[ ! -f $file ]]; then
-            alpha-umi evaluate generate --in-process "${models[@]}" "--$mode" \
-                --suite "$suite" --limit "$STEPS" --output "$file.part"
-            mv "$file.part" "$file"
-        fi
-        runs+=("$file")
+    for mode in $MODES; do
+        for strategy in $STRATEGIES; do
+            file=$RUNS/steps-$(basename "$suite" .yaml)-$mode-$strategy.jsonl
+            if [[ ! -f $file ]]; then
+                alpha-umi evaluate generate --in-process "${models[@]}" "--$mode" --strategy "$strategy" \
+                    --suite "$suite" --limit "$STEPS" --output "$file.part"
+                mv "$file.part" "$file"
+            fi
+            runs+=("$file")
+        done
     done
 done
 
-# Trajectories: a running system, once with grammars and once without.
+# Trajectories: a running system for each mode.
 down() { alpha-umi down --state-dir "$RUNS/state" 9>&-; }
-for mode in constrained unconstrained; do
+for mode in $MODES; do
     up=
     for suite in $TRAJECTORY_SUITES; do
-        file=$RUNS/trajectories-$(basename "$suite" .yaml)-$mode.jsonl
-        if [[ ! -f $file ]]; then
-            if [[ -z $up ]]; then
-                trap down EXIT
-                down
-                ALPHA_UMI_CONSTRAINED=$([[ $mode == constrained ]] && echo true || echo false) \
-                    alpha-umi up --no-example-tools ${MODELS:+--models "$MODELS"} --state-dir "$RUNS/state" 9>&-
-                up=yes
+        for strategy in $STRATEGIES; do
+            file=$RUNS/trajectories-$(basename "$suite" .yaml)-$mode-$strategy.jsonl
+            if [[ ! -f $file ]]; then
+                if [[ -z $up ]]; then
+                    trap down EXIT
+                    down
+                    ALPHA_UMI_CONSTRAINED=$([[ $mode == constrained ]] && echo true || echo false) \
+                        alpha-umi up $single --no-example-tools ${MODELS:+--models "$MODELS"} --state-dir "$RUNS/state" 9>&-
+                    up=yes
+                fi
+                alpha-umi evaluate trajectories --state-dir "$RUNS/state" --concurrency 2 --strategy "$strategy" \
+                    --suite "$suite" --limit "$TRAJECTORIES" --max-steps "$MAX_STEPS" --output "$file.part"
+                mv "$file.part" "$file"
             fi
-            alpha-umi evaluate trajectories --state-dir "$RUNS/state" --concurrency 2 \
-                --suite "$suite" --limit "$TRAJECTORIES" --max-steps "$MAX_STEPS" --output "$file.part"
-            mv "$file.part" "$file"
-        fi
-        runs+=("$file")
+            runs+=("$file")
+        done
     done
 done
 

@@ -100,40 +100,48 @@ def test_suites_are_measured_with_the_scripted_engine(tmp_path: Path) -> None:
     }  # fmt: skip
     subprocess.run(["bash", "runs/suites.sh"], cwd=ROOT, env=environment, check=True, capture_output=True, timeout=120)
     for mode in ("constrained", "unconstrained"):
-        run = read_run(tmp_path / "out" / f"steps-sums-{mode}.jsonl")
+        run = read_run(tmp_path / "out" / f"steps-sums-{mode}-chain.jsonl")
         assert (run.about.constrained, len(run.predictions)) == (mode == "constrained", 4)
     report = (tmp_path / "out" / "report.md").read_text()
-    assert "B steps-sums-unconstrained less A steps-sums-constrained, by groups of steps" in report
+    assert "B steps-sums-unconstrained-chain less A steps-sums-constrained-chain, by groups of steps" in report
 
 
 def test_suites_commands(commands: Commands) -> None:
     given = {"SUITES": "gsm8k", "TRAJECTORY_SUITES": "gsm8k", "MODELS": "models"}
-    first, code = commands("suites.sh", **given, FAIL="--unconstrained --suite")
-    generate = "evaluate generate --in-process --models models --{mode} --suite gsm8k --limit 50 --output $RUNS/{file}"
-    assert (code, first) == (1, [generate.format(mode="constrained", file="steps-gsm8k-constrained.jsonl.part")])
+    first, code = commands("suites.sh", **given, FAIL="--unconstrained --strategy")
+    generate = (
+        "evaluate generate --in-process --models models --{0} --strategy {1} --suite gsm8k --limit 50 "
+        "--output $RUNS/steps-gsm8k-{0}-{1}.jsonl.part"
+    )
+    assert (code, first) == (1, [generate.format("constrained", "chain")])
     second, code = commands("suites.sh", **given)
     up = "up --no-example-tools --models models --state-dir $RUNS/state"
     down = "down --state-dir $RUNS/state"
     assert code == 0
     assert second == [
-        generate.format(mode="unconstrained", file="steps-gsm8k-unconstrained.jsonl.part"),
+        generate.format("unconstrained", "chain"),
         *(
             line
             for mode in ("constrained", "unconstrained")
             for line in (
                 down,
                 up,
-                "evaluate trajectories --state-dir $RUNS/state --concurrency 2 --suite gsm8k --limit 8 --max-steps 4 "
-                f"--output $RUNS/trajectories-gsm8k-{mode}.jsonl.part",
+                "evaluate trajectories --state-dir $RUNS/state --concurrency 2 --strategy chain --suite gsm8k "
+                f"--limit 8 --max-steps 4 --output $RUNS/trajectories-gsm8k-{mode}-chain.jsonl.part",
             )
         ),
-        "evaluate report $RUNS/steps-gsm8k-constrained.jsonl $RUNS/steps-gsm8k-unconstrained.jsonl "
-        "$RUNS/trajectories-gsm8k-constrained.jsonl $RUNS/trajectories-gsm8k-unconstrained.jsonl --examples 0 "
-        "--markdown $RUNS/report.md",
+        "evaluate report $RUNS/steps-gsm8k-constrained-chain.jsonl $RUNS/steps-gsm8k-unconstrained-chain.jsonl "
+        "$RUNS/trajectories-gsm8k-constrained-chain.jsonl $RUNS/trajectories-gsm8k-unconstrained-chain.jsonl "
+        "--examples 0 --markdown $RUNS/report.md",
         down,
     ]
     again, _ = commands("suites.sh", **given)
     assert [line.split()[1] for line in again] == ["report"]
+    # The single model beside the three: only what is missing runs.
+    both, code = commands("suites.sh", **given, STRATEGIES="chain single", MODES="constrained")
+    assert code == 0
+    assert both[:3] == [generate.format("constrained", "single"), down, up.replace("up", "up --single", 1)]
+    assert [line.split()[1] for line in both[3:]] == ["trajectories", "report", "--state-dir"]
 
 
 def test_variants_commands(commands: Commands) -> None:
