@@ -45,7 +45,7 @@ def start(serve: Serve, tmp_path: Path) -> Iterator[Start]:
             address, tools = serve(roles.application()), serve(create_app())
             url = stack.enter_context(orchestrator_process(settings_for(address, tmp_path))).address
             source = {"name": "demo", "kind": "openapi", "url": f"{tools}/openapi.json", "effect": "read"}
-            httpx.post(f"{url}/v1/tool-sources", json=source).raise_for_status()
+            httpx.post(f"{url}/v1/tool-sources", json=source, timeout=120).raise_for_status()
             return url
 
         yield started
@@ -58,7 +58,7 @@ def command(url: str, folder: Path, *more: str) -> list[str]:
 
 def run(url: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": "400"}
-    return subprocess.run(command(url, folder, *more), capture_output=True, text=True, timeout=60, env=environment)
+    return subprocess.run(command(url, folder, *more), capture_output=True, text=True, timeout=250, env=environment)
 
 
 def test_answers_are_scored_by_their_facts(start: Start, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_other_questions_and_strategies_are_run(start: Start, tmp_path: Path) ->
 def test_a_killed_run_is_continued(start: Start, tmp_path: Path) -> None:
     url, file = start(ExampleRoles().roles()), tmp_path / "examples.jsonl"
     with subprocess.Popen(command(url, tmp_path), stderr=subprocess.DEVNULL) as killed:
-        asyncio.run(until(lambda: file.exists() and file.read_bytes().count(b'"kind":"trajectory"') >= 3, seconds=60))
+        asyncio.run(until(lambda: file.exists() and file.read_bytes().count(b'"kind":"trajectory"') >= 3, seconds=200))
         killed.send_signal(signal.SIGKILL)
         assert killed.wait(10) == -signal.SIGKILL
     before = read_trajectory_run(file).records
@@ -112,9 +112,9 @@ def test_a_killed_run_is_continued(start: Start, tmp_path: Path) -> None:
 def test_an_interrupted_run_ends_with_130(start: Start, tmp_path: Path) -> None:
     url, file = start(ExampleRoles().roles()), tmp_path / "examples.jsonl"
     with subprocess.Popen(command(url, tmp_path), stderr=subprocess.PIPE, text=True) as ended:
-        asyncio.run(until(lambda: file.exists() and b'"kind":"trajectory"' in file.read_bytes(), seconds=60))
+        asyncio.run(until(lambda: file.exists() and b'"kind":"trajectory"' in file.read_bytes(), seconds=200))
         ended.send_signal(signal.SIGINT)
-        _, errors = ended.communicate(timeout=30)
+        _, errors = ended.communicate(timeout=120)
     assert (ended.returncode, "interrupted; the same command continues the run" in errors) == (130, True)
 
 

@@ -154,4 +154,4 @@ def test_a_folder_that_is_being_built_is_not_a_model(model: Path, invoke: Invoke
 def test_the_models_that_ship_are_sound(invoke: Invoke) -> None:
     result = invoke("models", "verify", str(SHIPPED_MODELS))
     assert (result.exit_code, result.stderr) == (0, "")
-    assert all(f"smollm2-135m-cpu-alpha-umi-{role}" in result.stdout for role in ROLES)
+    assert all(f"alpha-umi-and-single-llm-{role}" in result.stdout for role in ROLES)
